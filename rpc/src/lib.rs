@@ -1,0 +1,14 @@
+//! What nv-ipam (the CNI plugin) and ipam-node (the daemon) say to each other: the gRPC interface of `node.proto`, and
+//! the journal in which the plugin leaves a DEL for a daemon that does not answer.
+//!
+//! Nothing here does IO.
+
+pub mod journal;
+
+/// Messages, client and server of the package `nvidia.ipam.node.v1`, generated from `node.proto`.
+///
+/// The features `client` and `server` choose what is generated.
+pub mod v1 {
+    #![allow(missing_docs, unreachable_pub, clippy::pedantic)]
+    tonic::include_proto!("nvidia.ipam.node.v1");
+}
