@@ -1,0 +1,100 @@
+//! The IPPool custom resource.
+
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns of the same type have the same attribute"
+)]
+
+use k8s_openapi::api::core::v1::NodeSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{ExcludeIndexRange, ExcludeRange, Route};
+
+/// A subnet that is cut into blocks of equal size, one for each node that the selector matches.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "nv-ipam.nvidia.com",
+    version = "v1alpha1",
+    kind = "IPPool",
+    plural = "ippools",
+    singular = "ippool",
+    namespaced,
+    status = "IPPoolStatus",
+    derive = "PartialEq",
+    doc = "A subnet that is cut into blocks of equal size, one for each node that the selector matches. Pods on a node get addresses of its block.",
+    printcolumn(name = "Subnet", type_ = "string", json_path = ".spec.subnet"),
+    printcolumn(name = "Gateway", type_ = "string", json_path = ".spec.gateway"),
+    printcolumn(name = "Block Size", type_ = "integer", json_path = ".spec.perNodeBlockSize")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct IPPoolSpec {
+    /// Subnet of the pool in CIDR notation, IPv4 or IPv6. Its prefix length is the one that pods get.
+    pub subnet: String,
+    /// How many addresses each node gets. The first block starts after the network address; what is left at the end of
+    /// the subnet and too small for a block is not used.
+    #[schemars(schema_with = "plain_integer")]
+    pub per_node_block_size: i64,
+    /// Gateway of the subnet. It is never handed out: the node whose block it lies in has one address less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// Nodes that get a block; all nodes if absent. Terms are ORed, the requirements of a term are ANDed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<NodeSelector>,
+    /// Addresses that are never handed out, except when a pod asks for one of them by name. Entries may overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclusions: Vec<ExcludeRange>,
+    /// Addresses that are never handed out, by their index in each node's block. Entries may overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_node_exclusions: Vec<ExcludeIndexRange>,
+    /// Whether pods get a default route through the gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_gateway: bool,
+    /// Routes that pods get through the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+/// Which node has which block.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IPPoolStatus {
+    /// Blocks that nodes have, sorted by node name. An entry stands until its node can no longer use it.
+    #[serde(default)]
+    pub allocations: Vec<Allocation>,
+    /// What the controller has to say about the pool: `SpecValid`, `NodesAllocated`, `StaleAllocations`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The block of one node, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocation {
+    /// Name of the node.
+    pub node_name: String,
+    /// First address of the block.
+    #[serde(rename = "startIP")]
+    pub start_ip: String,
+    /// Last address of the block.
+    #[serde(rename = "endIP")]
+    pub end_ip: String,
+}
+
+/// Go's `int`: no format, because a client that sees `int64` may treat it differently from the Go version's CRD.
+fn plain_integer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer" })
+}
+
+/// A list keyed by type, so that two writers with different conditions don't undo each other's.
+fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = Vec::<Condition>::json_schema(generator);
+    schema.insert("x-kubernetes-list-type".to_owned(), "map".into());
+    schema.insert(
+        "x-kubernetes-list-map-keys".to_owned(),
+        serde_json::json!(["type"]),
+    );
+    schema
+}

@@ -1,0 +1,346 @@
+//! An IPPool's spec, parsed: a value of [`IpPoolConfig`] has no broken rule.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::NodeSelector;
+use kube::ResourceExt;
+
+use crate::ippool::{IPPool, IPPoolSpec};
+use crate::layout::{Exclusions, Layout};
+use crate::range::{Family, Range, parse_address};
+use crate::subnet::Subnet;
+use crate::validate::{self, Faults, FieldErrors, is_network_name};
+
+/// What a valid IPPool says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IpPoolConfig {
+    /// The subnet.
+    pub subnet: Subnet,
+    /// Its blocks.
+    pub layout: Layout,
+    /// The gateway, in the subnet.
+    pub gateway: Option<IpAddr>,
+    /// Nodes that get a block.
+    pub node_selector: Option<NodeSelector>,
+    /// Both kinds of exclusions.
+    pub exclusions: Exclusions,
+    /// Whether pods get a default route. Only with a gateway.
+    pub default_gateway: bool,
+    /// Destinations that pods reach through the gateway, of the subnet's family. Only with a gateway.
+    pub routes: Vec<IpNet>,
+}
+
+impl IpPoolConfig {
+    /// Reads `pool`, or says every rule that it breaks (contract B.12, "IPPool validation").
+    pub fn parse(pool: &IPPool) -> Result<Self, FieldErrors> {
+        let spec = &pool.spec;
+        let mut faults = Faults::default();
+        let name = pool.name_any();
+        if !is_network_name(&name) {
+            faults.invalid(
+                "metadata.name",
+                name,
+                "invalid IP pool name, should be compatible with CNI network name",
+            );
+        }
+        let subnet = Subnet::parse(&spec.subnet);
+        if subnet.is_none() {
+            faults.invalid("spec.subnet", &spec.subnet, "is invalid subnet");
+        }
+        let layout = parse_layout(spec, subnet, &mut faults);
+        let ranges = parse_exclusions(spec, subnet, &mut faults);
+        let indexes = parse_index_exclusions(spec, &mut faults);
+        let gateway = parse_gateway(spec, subnet, &mut faults);
+        if let Some(selector) = &spec.node_selector {
+            validate::node_selector(selector, &mut faults);
+        }
+        let routes = parse_routes(spec, subnet, &mut faults);
+        let config = subnet.zip(layout).map(|(subnet, layout)| Self {
+            subnet,
+            layout,
+            gateway,
+            node_selector: spec.node_selector.clone(),
+            exclusions: Exclusions::new(ranges, indexes),
+            default_gateway: spec.default_gateway,
+            routes,
+        });
+        faults.or(config)
+    }
+}
+
+/// An empty text is what Go clients send for "no gateway".
+fn gateway_text(spec: &IPPoolSpec) -> Option<&str> {
+    spec.gateway.as_deref().filter(|text| !text.is_empty())
+}
+
+fn parse_layout(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Option<Layout> {
+    let field = "spec.perNodeBlockSize";
+    let size = u128::try_from(spec.per_node_block_size)
+        .ok()
+        .filter(|size| *size >= 1);
+    let Some(size) = size else {
+        faults.invalid(field, spec.per_node_block_size, "must be at least 1");
+        return None;
+    };
+    let layout = Layout::new(subnet?, size);
+    if layout.is_none() {
+        faults.invalid(
+            field,
+            spec.per_node_block_size,
+            "is larger then amount of IPs available in the subnet",
+        );
+    }
+    layout
+}
+
+fn parse_exclusions(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Vec<Range> {
+    let mut ranges = Vec::with_capacity(spec.exclusions.len());
+    for (i, exclusion) in spec.exclusions.iter().enumerate() {
+        let mut address = |name: &str, text: &str| {
+            let field = format!("spec.exclusions[{i}].{name}");
+            let Some(ip) = parse_address(text) else {
+                faults.invalid(field, text, "is invalid IP address");
+                return None;
+            };
+            if let Some(subnet) = subnet.filter(|subnet| !subnet.contains(ip)) {
+                faults.invalid(field, text, format!("is not part of the {subnet} subnet"));
+                return None;
+            }
+            Some(ip)
+        };
+        let ends = address("startIP", &exclusion.start_ip).zip(address("endIP", &exclusion.end_ip));
+        let Some((first, last)) = ends else { continue };
+        match Range::new(first, last) {
+            Ok(range) => ranges.push(range),
+            Err(_) => faults.invalid(
+                format!("spec.exclusions[{i}]"),
+                exclusion,
+                "endIP must not be lower than startIP",
+            ),
+        }
+    }
+    ranges
+}
+
+fn parse_index_exclusions(spec: &IPPoolSpec, faults: &mut Faults) -> Vec<(u128, u128)> {
+    let max = spec.per_node_block_size.saturating_sub(1);
+    let mut indexes = Vec::with_capacity(spec.per_node_exclusions.len());
+    for (i, exclusion) in spec.per_node_exclusions.iter().enumerate() {
+        let path = format!("spec.perNodeExclusions[{i}]");
+        let mut index = |name: &str, value: i32| {
+            let field = format!("{path}.{name}");
+            let Ok(index) = u128::try_from(value) else {
+                faults.invalid(field, value, "must not be negative");
+                return None;
+            };
+            if i64::from(value) > max {
+                faults.invalid(
+                    field,
+                    value,
+                    format!("index is outside of the per-node block range (max: {max})"),
+                );
+                return None;
+            }
+            Some(index)
+        };
+        let ends = index("startIndex", exclusion.start_index).zip(index("endIndex", exclusion.end_index));
+        match ends {
+            Some((first, last)) if first <= last => indexes.push((first, last)),
+            Some(_) => {
+                faults.invalid(
+                    path,
+                    exclusion,
+                    "endIndex must be greater than or equal to startIndex",
+                );
+            }
+            None => {}
+        }
+    }
+    indexes
+}
+
+fn parse_gateway(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Option<IpAddr> {
+    let text = gateway_text(spec)?;
+    let Some(gateway) = parse_address(text) else {
+        faults.invalid("spec.gateway", text, "is invalid IP address");
+        return None;
+    };
+    if subnet.is_some_and(|subnet| !subnet.contains(gateway)) {
+        faults.invalid("spec.gateway", text, "is not part of the subnet");
+        return None;
+    }
+    Some(gateway)
+}
+
+fn parse_routes(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Vec<IpNet> {
+    if gateway_text(spec).is_none() {
+        if spec.default_gateway {
+            faults.invalid(
+                "spec.defaultGateway",
+                true,
+                "cannot be true if spec.gateway is not set",
+            );
+        }
+        if !spec.routes.is_empty() {
+            faults.invalid(
+                "spec.routes",
+                &spec.routes,
+                "cannot be set if spec.gateway is not set",
+            );
+        }
+    }
+    let family = subnet.map(|subnet| subnet.family());
+    let mut routes = Vec::with_capacity(spec.routes.len());
+    for (i, route) in spec.routes.iter().enumerate() {
+        let field = format!("spec.routes[{i}].dst");
+        let Ok(destination) = route.dst.parse::<IpNet>() else {
+            faults.invalid(field, &route.dst, "is invalid subnet");
+            continue;
+        };
+        if let Some(family) = family.filter(|family| *family != Family::of(destination.addr())) {
+            faults.invalid(field, &route.dst, format!("is not same address family {family}"));
+        } else if spec.default_gateway && destination.prefix_len() == 0 {
+            faults.invalid(
+                field,
+                &route.dst,
+                "default route is not allowed if 'defaultGateway' is true",
+            );
+        } else {
+            routes.push(destination.trunc());
+        }
+    }
+    routes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(spec: &serde_json::Value) -> Result<IpPoolConfig, Vec<String>> {
+        let pool = IPPool::new("pool1", serde_json::from_value(spec.clone()).unwrap());
+        IpPoolConfig::parse(&pool).map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_valid_spec_is_read() {
+        let config = parse(&json!({
+            "subnet": "192.168.0.7/16", "perNodeBlockSize": 24, "gateway": "192.168.0.1",
+            "exclusions": [{"startIP": "192.168.0.10", "endIP": "192.168.0.20"}],
+            "perNodeExclusions": [{"startIndex": 0, "endIndex": 10}],
+            "routes": [{"dst": "5.5.0.0/16"}], "defaultGateway": true,
+        }))
+        .unwrap();
+        assert_eq!(config.subnet.to_string(), "192.168.0.0/16");
+        assert_eq!(config.layout.block_size(), 24);
+        assert_eq!(config.gateway, "192.168.0.1".parse().ok());
+        assert_eq!(config.routes, ["5.5.0.0/16".parse::<IpNet>().unwrap()]);
+    }
+
+    #[test]
+    fn an_empty_gateway_is_none() {
+        let config = parse(&json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 1, "gateway": ""})).unwrap();
+        assert_eq!(config.gateway, None);
+    }
+
+    /// Each case breaks the rules whose messages follow, and no other.
+    #[test]
+    fn every_broken_rule_is_said() {
+        let cases = [
+            (
+                json!({"subnet": "x", "perNodeBlockSize": 0}),
+                &[
+                    r#"spec.subnet: Invalid value: "x": is invalid subnet"#,
+                    "spec.perNodeBlockSize: Invalid value: 0: must be at least 1",
+                ][..],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/30", "perNodeBlockSize": 3}),
+                &[
+                    "spec.perNodeBlockSize: Invalid value: 3: is larger then amount of IPs available in the subnet",
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "gateway": "10.0.1.1"}),
+                &[r#"spec.gateway: Invalid value: "10.0.1.1": is not part of the subnet"#],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "gateway": "ten"}),
+                &[r#"spec.gateway: Invalid value: "ten": is invalid IP address"#],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "exclusions": [
+                {"startIP": "x", "endIP": "11.0.0.1"}, {"startIP": "10.0.0.9", "endIP": "10.0.0.8"}]}),
+                &[
+                    r#"spec.exclusions[0].startIP: Invalid value: "x": is invalid IP address"#,
+                    r#"spec.exclusions[0].endIP: Invalid value: "11.0.0.1": is not part of the 10.0.0.0/24 subnet"#,
+                    r#"spec.exclusions[1]: Invalid value: {"startIP":"10.0.0.9","endIP":"10.0.0.8"}: endIP must not be lower than startIP"#,
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "perNodeExclusions": [
+                {"startIndex": -1, "endIndex": 8}, {"startIndex": 3, "endIndex": 2}]}),
+                &[
+                    "spec.perNodeExclusions[0].startIndex: Invalid value: -1: must not be negative",
+                    "spec.perNodeExclusions[0].endIndex: Invalid value: 8: index is outside of the per-node block range (max: 7)",
+                    r#"spec.perNodeExclusions[1]: Invalid value: {"startIndex":3,"endIndex":2}: endIndex must be greater than or equal to startIndex"#,
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "defaultGateway": true, "routes": [{"dst": "1.0.0.0/8"}]}),
+                &[
+                    "spec.defaultGateway: Invalid value: true: cannot be true if spec.gateway is not set",
+                    r#"spec.routes: Invalid value: [{"dst":"1.0.0.0/8"}]: cannot be set if spec.gateway is not set"#,
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "gateway": "10.0.0.1", "defaultGateway": true,
+                "routes": [{"dst": "1.2.3.4"}, {"dst": "fd00::/8"}, {"dst": "0.0.0.0/0"}]}),
+                &[
+                    r#"spec.routes[0].dst: Invalid value: "1.2.3.4": is invalid subnet"#,
+                    r#"spec.routes[1].dst: Invalid value: "fd00::/8": is not same address family IPv4"#,
+                    r#"spec.routes[2].dst: Invalid value: "0.0.0.0/0": default route is not allowed if 'defaultGateway' is true"#,
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "nodeSelector": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "/", "operator": "In"}, {"key": "a", "operator": "Exists", "values": ["b"]},
+                    {"key": "a", "operator": "Gt"}, {"key": "a", "operator": "Near"}],
+                 "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["UP"]},
+                    {"key": "metadata.uid", "operator": "Exists"}]}]}}),
+                &[
+                    "spec.nodeSelectorTerms[0].matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                    r#"spec.nodeSelectorTerms[0].matchExpressions[0].key: Invalid value: "/": must be a label name: an optional DNS prefix and '/', then at most 63 alphanumeric characters, '-', '_' or '.', alphanumeric at both ends"#,
+                    "spec.nodeSelectorTerms[0].matchExpressions[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                    "spec.nodeSelectorTerms[0].matchExpressions[2].values: Required value: must be specified single value when `operator` is 'Lt' or 'Gt'",
+                    r#"spec.nodeSelectorTerms[0].matchExpressions[3].operator: Invalid value: "Near": not a valid selector operator"#,
+                    r#"spec.nodeSelectorTerms[0].matchFields[0].values[0]: Invalid value: "UP": must be a node name (lower-case RFC 1123 subdomain)"#,
+                    r#"spec.nodeSelectorTerms[0].matchFields[1].operator: Invalid value: "Exists": not a valid selector operator"#,
+                    r#"spec.nodeSelectorTerms[0].matchFields[1].key: Invalid value: "metadata.uid": not a valid field selector key"#,
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "nodeSelector": {"nodeSelectorTerms": []}}),
+                &["spec.nodeSelectorTerms: Required value: must have at least one node selector term"],
+            ),
+        ];
+        for (spec, expected) in cases {
+            assert_eq!(parse(&spec).unwrap_err(), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn several_errors_read_as_one_text() {
+        let pool = IPPool::new(
+            "_",
+            serde_json::from_value(json!({"subnet": "x", "perNodeBlockSize": 1})).unwrap(),
+        );
+        assert_eq!(
+            IpPoolConfig::parse(&pool).unwrap_err().to_string(),
+            "[metadata.name: Invalid value: \"_\": invalid IP pool name, should be compatible with CNI network name, \
+             spec.subnet: Invalid value: \"x\": is invalid subnet]"
+        );
+    }
+}

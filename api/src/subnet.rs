@@ -1,0 +1,102 @@
+//! Subnets, and which of their addresses a host may have.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::range::{Family, Range, number};
+
+/// A subnet in CIDR notation. Host bits are allowed and ignored: `10.0.0.7/24` is `10.0.0.0/24`, as contract B.12 has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Subnet(IpNet);
+
+impl Subnet {
+    /// Reads CIDR notation.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<IpNet>().ok().map(|net| Self(net.trunc()))
+    }
+
+    /// The family of its addresses.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        Family::of(self.0.addr())
+    }
+
+    /// The prefix length.
+    #[must_use]
+    pub fn prefix_len(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// It, in CIDR notation, without host bits.
+    #[must_use]
+    pub fn net(&self) -> IpNet {
+        self.0
+    }
+
+    /// Whether `ip` lies in it, the network and broadcast addresses included.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.0.contains(&ip)
+    }
+
+    /// The addresses that hosts can have: all but the network address, and the IPv4 broadcast address. Point-to-point
+    /// subnets (/31, /127; RFC 3021, RFC 6164) and single addresses (/32, /128) have no such reserved ones.
+    #[must_use]
+    pub fn usable(&self) -> Range {
+        let (first, last) = (number(self.0.network()), number(self.0.broadcast()));
+        let host_bits = self.family().bits() - self.prefix_len();
+        let (first, last) = match (host_bits, self.family()) {
+            (0 | 1, _) => (first, last),
+            (_, Family::V4) => (first + 1, last - 1),
+            (_, Family::V6) => (first + 1, last),
+        };
+        // Two host bits leave at least two addresses.
+        Range::ordered(self.family(), first, last)
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usable(text: &str) -> (String, u128) {
+        let range = Subnet::parse(text).unwrap().usable();
+        (range.to_string(), range.size())
+    }
+
+    #[test]
+    fn hosts_get_neither_network_nor_broadcast_address() {
+        assert_eq!(
+            usable("192.168.0.0/24"),
+            ("192.168.0.1-192.168.0.254".to_owned(), 254)
+        );
+        assert_eq!(usable("192.168.0.77/24").0, "192.168.0.1-192.168.0.254");
+        assert_eq!(usable("10.0.0.0/30").1, 2);
+        assert_eq!(usable("0.0.0.0/0").1, (1 << 32) - 2);
+    }
+
+    #[test]
+    fn an_ipv6_subnet_has_no_broadcast_address() {
+        assert_eq!(usable("fd00::/120"), ("fd00::1-fd00::ff".to_owned(), 255));
+        assert_eq!(usable("::/0").1, u128::MAX);
+    }
+
+    #[test]
+    fn tiny_subnets_are_used_whole() {
+        assert_eq!(usable("10.0.0.0/31").1, 2);
+        assert_eq!(usable("10.0.0.9/32"), ("10.0.0.9-10.0.0.9".to_owned(), 1));
+        assert_eq!(usable("fd00::2/127"), ("fd00::2-fd00::3".to_owned(), 2));
+        assert_eq!(usable("fd00::2/128").1, 1);
+    }
+}
