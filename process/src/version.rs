@@ -1,0 +1,8 @@
+//! The version that `--version` prints.
+
+/// `<version>(<tree state><release status>), commit:<commit>, date:<date>`, as the Go version prints it. A release build
+/// sets the whole text in the environment variable `NV_IPAM_VERSION`.
+pub const VERSION: &str = match option_env!("NV_IPAM_VERSION") {
+    Some(version) => version,
+    None => concat!("v", env!("CARGO_PKG_VERSION"), "(unknown), commit:unknown, date:unknown"),
+};
