@@ -18,6 +18,10 @@ pub struct ExcludeRange {
 /// Addresses that are never handed out, by their index in each node's range, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.endIndex >= self.startIndex",
+    "message": "endIndex must be greater than or equal to startIndex"
+}]))]
 pub struct ExcludeIndexRange {
     /// First excluded index; 0 is the first address of an IPPool's block, and the network address of a CIDRPool's prefix.
     #[schemars(schema_with = "index_schema")]

@@ -1,0 +1,174 @@
+//! The list of our CRDs, as JSON in the form that controller-gen gives them.
+
+use api::ippool::IPPool;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use crate::schema;
+
+/// A definition that is not built as kube-derive builds them.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// It can't be written as JSON.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// It lacks a part.
+    #[error("kube-derive's definition has no {0}")]
+    Missing(&'static str),
+}
+
+/// Every CRD of the project, in the order in which they are printed.
+pub(crate) fn all() -> Result<Vec<Value>, Error> {
+    Ok(vec![definition::<IPPool>()?])
+}
+
+/// The definition of `K`.
+fn definition<K: CustomResourceExt>() -> Result<Value, Error> {
+    let mut crd = serde_json::to_value(K::crd())?;
+    let names = crd
+        .pointer_mut("/spec/names")
+        .and_then(Value::as_object_mut)
+        .ok_or(Error::Missing("names"))?;
+    let kind = names
+        .get("kind")
+        .and_then(Value::as_str)
+        .ok_or(Error::Missing("kind"))?;
+    // The API server would fill it in; said here, a diff of the file with the cluster's object is empty.
+    let list_kind = format!("{kind}List");
+    names.insert("listKind".to_owned(), json!(list_kind));
+    // kube-derive lists them empty.
+    names.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    let versions = crd
+        .pointer_mut("/spec/versions")
+        .and_then(Value::as_array_mut)
+        .ok_or(Error::Missing("versions"))?;
+    for version in versions {
+        let root = version
+            .pointer_mut("/schema/openAPIV3Schema")
+            .ok_or(Error::Missing("schema"))?;
+        schema::as_controller_gen_has_it(root);
+    }
+    Ok(crd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ippool() -> Value {
+        definition::<IPPool>().unwrap()
+    }
+
+    fn root() -> Value {
+        ippool()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
+    /// Contract B.12: what an existing client of the Go version's CRD can rely on.
+    #[test]
+    fn names_scope_and_columns_are_those_of_the_go_version() {
+        let crd = ippool();
+        assert_eq!(crd["metadata"]["name"], "ippools.nv-ipam.nvidia.com");
+        assert_eq!(crd["spec"]["group"], "nv-ipam.nvidia.com");
+        assert_eq!(crd["spec"]["scope"], "Namespaced");
+        assert_eq!(
+            crd["spec"]["names"],
+            json!({"kind": "IPPool", "listKind": "IPPoolList", "plural": "ippools", "singular": "ippool"})
+        );
+        let version = &crd["spec"]["versions"][0];
+        assert_eq!(version["name"], "v1alpha1");
+        assert_eq!(version["subresources"], json!({"status": {}}));
+        assert_eq!(
+            version["additionalPrinterColumns"],
+            json!([
+                {"name": "Subnet", "type": "string", "jsonPath": ".spec.subnet"},
+                {"name": "Gateway", "type": "string", "jsonPath": ".spec.gateway"},
+                {"name": "Block Size", "type": "integer", "jsonPath": ".spec.perNodeBlockSize"},
+            ])
+        );
+    }
+
+    #[test]
+    fn required_fields_are_those_of_the_go_version() {
+        let root = root();
+        let at = |path: &str| root.pointer(path).unwrap_or(&Value::Null).clone();
+        assert_eq!(at("/required"), json!(["spec"]));
+        for (path, required) in [
+            ("/properties/spec", json!(["perNodeBlockSize", "subnet"])),
+            (
+                "/properties/spec/properties/exclusions/items",
+                json!(["endIP", "startIP"]),
+            ),
+            (
+                "/properties/spec/properties/perNodeExclusions/items",
+                json!(["endIndex", "startIndex"]),
+            ),
+            ("/properties/spec/properties/routes/items", json!(["dst"])),
+            ("/properties/status", json!(["allocations"])),
+            (
+                "/properties/status/properties/allocations/items",
+                json!(["endIP", "nodeName", "startIP"]),
+            ),
+        ] {
+            assert_eq!(at(&format!("{path}/required")), required, "{path}");
+        }
+    }
+
+    #[test]
+    fn integers_have_the_forms_of_the_go_version() {
+        let spec = root()["properties"]["spec"]["properties"].clone();
+        let without_text = |value: &Value| {
+            let mut value = value.clone();
+            value.as_object_mut().unwrap().remove("description");
+            value
+        };
+        assert_eq!(
+            without_text(&spec["perNodeBlockSize"]),
+            json!({"type": "integer"})
+        );
+        let index = &spec["perNodeExclusions"]["items"];
+        for name in ["startIndex", "endIndex"] {
+            let printed = without_text(&index["properties"][name]).to_string();
+            assert_eq!(printed, r#"{"format":"int32","minimum":0,"type":"integer"}"#);
+        }
+        assert_eq!(
+            index["x-kubernetes-validations"],
+            json!([{
+                "rule": "self.endIndex >= self.startIndex",
+                "message": "endIndex must be greater than or equal to startIndex",
+            }])
+        );
+    }
+
+    #[test]
+    fn a_node_selector_is_replaced_as_a_whole() {
+        let selector = root()["properties"]["spec"]["properties"]["nodeSelector"].clone();
+        assert_eq!(selector["x-kubernetes-map-type"], "atomic");
+        let terms = &selector["properties"]["nodeSelectorTerms"];
+        assert_eq!(terms["x-kubernetes-list-type"], "atomic");
+        assert_eq!(terms["items"]["x-kubernetes-map-type"], "atomic");
+        for field in ["matchExpressions", "matchFields"] {
+            let requirements = &terms["items"]["properties"][field];
+            assert_eq!(requirements["x-kubernetes-list-type"], "atomic", "{field}");
+            let values = &requirements["items"]["properties"]["values"];
+            assert_eq!(values["x-kubernetes-list-type"], "atomic", "{field}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_ours_is_described() {
+        fn undescribed(path: &str, schema: &Value, found: &mut Vec<String>) {
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                let path = format!("{path}.{name}");
+                // As controller-gen has it: metadata is described by Kubernetes itself.
+                if !property["description"].is_string() && path != ".metadata" {
+                    found.push(path.clone());
+                }
+                undescribed(&path, property, found);
+                undescribed(&path, &property["items"], found);
+            }
+        }
+        let mut found = Vec::new();
+        undescribed("", &root(), &mut found);
+        assert_eq!(found, [""; 0]);
+    }
+}
