@@ -22,6 +22,16 @@ pub fn init(flags: &LoggingFlags) {
         .try_init();
 }
 
+/// The crates whose lines are ours.
+const OURS: [&str; 6] = [
+    "api",
+    "operator",
+    "node",
+    "process",
+    "ipam_controller",
+    "ipam_node",
+];
+
 /// Libraries are quiet until asked for: what matters of their doings, our own lines say.
 fn filter(v: i32) -> Targets {
     let (ours, libraries) = match v {
@@ -30,14 +40,6 @@ fn filter(v: i32) -> Targets {
         4..=5 => (LevelFilter::DEBUG, LevelFilter::DEBUG),
         6.. => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    const OURS: [&str; 6] = [
-        "api",
-        "operator",
-        "node",
-        "process",
-        "ipam_controller",
-        "ipam_node",
-    ];
     // kube logs each failed attempt of a watch; the watchers here say it once, with what it means.
     let kube = if v <= 3 { LevelFilter::ERROR } else { libraries };
     Targets::new()

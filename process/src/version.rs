@@ -4,5 +4,9 @@
 /// sets the whole text in the environment variable `NV_IPAM_VERSION`.
 pub const VERSION: &str = match option_env!("NV_IPAM_VERSION") {
     Some(version) => version,
-    None => concat!("v", env!("CARGO_PKG_VERSION"), "(unknown), commit:unknown, date:unknown"),
+    None => concat!(
+        "v",
+        env!("CARGO_PKG_VERSION"),
+        "(unknown), commit:unknown, date:unknown"
+    ),
 };
