@@ -1,0 +1,61 @@
+# The targets people know from kubebuilder. `make` alone lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Tools are built once per version, outside the checkout.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nv-ipam
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+CRD := config/crd/nv-ipam.nvidia.com.yaml
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: ## Show it at work on a real cluster on this machine (KEEP=1 leaves the cluster running)
+	@hack/prerequisites.sh e2e
+	cargo run --quiet --release -p e2e -- demo $(if $(KEEP),--keep)
+
+.PHONY: down
+down: ## Remove what `make demo KEEP=1` left running
+	cargo run --quiet --release -p e2e -- down
+
+.PHONY: test
+test: test-unit test-e2e ## Run every test, on a real cluster too
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need neither root nor Go nor a network
+	cargo test --workspace --exclude e2e
+
+.PHONY: test-e2e
+test-e2e: ## Run the tests on a real cluster on this machine
+	@hack/prerequisites.sh e2e
+	cargo test -p e2e
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## Check format, lints, licences, sources, scripts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) --log-level error check bans licenses sources
+	bash -n hack/*.sh .ci/run
+
+.PHONY: audit
+audit: $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs the advisory database)
+	$(CARGO_DENY) check advisories
+
+.PHONY: manifests
+manifests: ## Write the CRDs from the Rust types
+	cargo run --quiet -p crd-gen > $(CRD).new
+	mv $(CRD).new $(CRD)
+
+.PHONY: build
+build: ## Build the three binaries
+	@hack/prerequisites.sh build
+	cargo build --release -p operator -p node -p cni
+
+$(CARGO_DENY):
+	@echo "building cargo-deny $(CARGO_DENY_VERSION) (once, about 4 minutes)..."
+	cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
