@@ -1,0 +1,123 @@
+//! Why a request is not served.
+
+use std::net::IpAddr;
+
+use api::pool_key::PoolKey;
+use api::range::Range;
+use tonic::{Code, Status};
+
+/// Why a request is not served. The texts up to [`Refusal::NoReservation`] are those of the Go daemon, which people and
+/// scripts know (contract B.3, B.4).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request itself is at fault.
+    #[error("{0}")]
+    Invalid(String),
+    /// The API server's pools, completely known, give this node no range of that pool.
+    #[error("configuration for {} not found", named(.0))]
+    UnknownPool(PoolKey),
+    /// The container's interface holds an address of the pool already.
+    #[error("allocation already exist in the {}", named(.0))]
+    AlreadyAllocated(PoolKey),
+    /// Every address of this node's range is reserved or excluded.
+    #[error("no free addresses in the {}", named(.0))]
+    NoFreeAddress(PoolKey),
+    /// The address that was asked for is reserved.
+    #[error("requested IP is already reserved in the {}", named(.0))]
+    Taken(PoolKey),
+    /// The gateway's address was asked for, and the pool has none.
+    #[error("pool without gateway can't be used with allocate_default_gateway feature,{}", named(.0))]
+    NoGateway(PoolKey),
+    /// The index that was asked for is the gateway's.
+    #[error("requested IP index \"{0}\" is the actual gateway, use allocate_default_gateway feature instead")]
+    IndexIsGateway(i32),
+    /// The index that was asked for is beyond this node's range.
+    #[error("requested IP index \"{0}\" is outside of the given chunk")]
+    IndexOutside(i32),
+    /// A static address lies in no pool that the request names.
+    #[error(
+        "not all requested static IPs can be allocated from the ranges available on the node, ip {0} has no matching Pool"
+    )]
+    Unmatched(IpAddr),
+    /// There is nothing to confirm: the container's interface holds no address of the pool.
+    #[error("reservation for {} not found", named(.0))]
+    NoReservation(PoolKey),
+    /// A static address is not among the addresses that are this node's alone.
+    #[error(
+        "requested IP {ip} is in the subnet of {} but outside of this node's range {range}: another node may hand it \
+         out, so it is refused; ask for an address of the range", named(.pool)
+    )]
+    OutsideRange {
+        /// The address.
+        ip: IpAddr,
+        /// The pool whose subnet it is in.
+        pool: PoolKey,
+        /// What this node has of the pool.
+        range: Range,
+    },
+    /// This daemon has never heard of any pools from the API server.
+    #[error(
+        "pools are not known yet: the API server has not been reached since this node's store was created"
+    )]
+    NoTable,
+    /// The pool is not among those known from before the daemon's start, and the API server has not been reached since.
+    #[error("{} is not known yet: the API server has not been reached since the start of ipam-node", named(.0))]
+    NotSynced(PoolKey),
+    /// The caller is gone; nobody reads this.
+    #[error("request has been canceled")]
+    Canceled,
+    /// The caller's deadline passed before the request was applied; it was not applied.
+    #[error("deadline of the request passed while it waited, nothing was done")]
+    DeadlinePassed,
+    /// Too many requests wait already.
+    #[error("ipam-node has too many requests waiting, try again")]
+    Overloaded,
+    /// The daemon ends, or its writer has ended.
+    #[error("ipam-node is stopping")]
+    Stopping,
+    /// The disk has no room; releasing still works.
+    #[error(
+        "the store is out of disk space, so no address is handed out; make room on the file system of {store}: {cause}"
+    )]
+    StoreFull {
+        /// Path of the store.
+        store: String,
+        /// What SQLite or the system said.
+        cause: String,
+    },
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+fn named(key: &PoolKey) -> String {
+    format!("pool \"{}\", poolType \"{}\"", key.name(), key.kind())
+}
+
+impl Refusal {
+    /// The gRPC code that the Go daemon answers in the same case.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_)
+            | Self::NoGateway(_)
+            | Self::IndexIsGateway(_)
+            | Self::IndexOutside(_)
+            | Self::Unmatched(_)
+            | Self::OutsideRange { .. } => Code::InvalidArgument,
+            Self::UnknownPool(_) | Self::NoReservation(_) => Code::NotFound,
+            Self::AlreadyAllocated(_) => Code::AlreadyExists,
+            Self::NoFreeAddress(_) | Self::Taken(_) => Code::ResourceExhausted,
+            Self::NoTable | Self::NotSynced(_) | Self::Overloaded | Self::Stopping => Code::Unavailable,
+            Self::Canceled => Code::Cancelled,
+            Self::DeadlinePassed => Code::DeadlineExceeded,
+            Self::StoreFull { .. } | Self::Store(_) => Code::Internal,
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        Status::new(refusal.code(), refusal.to_string())
+    }
+}
