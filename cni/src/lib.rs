@@ -1,1 +1,28 @@
-//! (under construction)
+//! nv-ipam: the CNI IPAM plugin. It turns a call of a container runtime into one call of ipam-node.
+//!
+//! A runtime starts the plugin once for each interface and verb, so it is small and starts in a millisecond. What it
+//! decides is in modules without IO: [`environment`], [`names`], [`spec`] and [`net_conf`] read a call, [`settings`] and
+//! [`request`] make the request of it, [`answer`] and [`failure`] the result. [`load`], [`client`], [`journal`], [`netns`]
+//! and [`log`] touch the world; [`verbs`] puts them together.
+
+pub mod answer;
+pub mod client;
+pub mod cni_args;
+pub mod environment;
+pub mod error;
+pub mod failure;
+pub mod journal;
+pub mod json;
+pub mod load;
+pub mod log;
+pub mod names;
+pub mod net_conf;
+pub mod netns;
+pub mod plugin;
+pub mod pools;
+pub mod request;
+pub mod settings;
+pub mod spec;
+pub mod target;
+pub mod verbs;
+pub mod version;

@@ -1,0 +1,263 @@
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::names::{ContainerId, InterfaceName};
+use crate::net_conf::IpamConf;
+
+const POD: &str = "K8S_POD_NAME=p;K8S_POD_NAMESPACE=ns";
+
+/// Makes the call of a configuration `conf` with CNI_ARGS `cni_args`, and gives it to `with`.
+fn call<T>(conf: &NetConf, cni_args: &str, with: impl FnOnce(Call) -> T) -> T {
+    let attachment = Attachment {
+        container_id: ContainerId::parse("c1").unwrap(),
+        interface: InterfaceName::parse("net1").unwrap(),
+        netns: PathBuf::new(),
+        args: cni_args.to_owned(),
+        own_netns_allowed: false,
+    };
+    let settings = Settings::merge(
+        conf.ipam.as_ref().unwrap_or(&IpamConf::default()),
+        &IpamConf::default(),
+    );
+    let network = NetworkName::parse("mynet").unwrap();
+    with(Call {
+        network: &network,
+        attachment: &attachment,
+        conf,
+        settings: &settings,
+    })
+}
+
+fn reserve(conf: &NetConf, cni_args: &str) -> Result<IpamParameters, String> {
+    call(conf, cni_args, |call| {
+        call.reserve().map_err(|error| error.to_string())
+    })
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+#[test]
+fn everything_is_passed_on() {
+    let conf = NetConf {
+        ipam: Some(IpamConf {
+            pool_name: "a,b".into(),
+            pool_type: "cidrpool".into(),
+            ..IpamConf::default()
+        }),
+        device_id: "0000:3b:00.1".into(),
+        runtime_ips: texts(&["10.0.0.9/24", "fd00::9"]),
+        ..NetConf::default()
+    };
+    assert_eq!(
+        reserve(&conf, &format!("{POD};K8S_POD_UID=u")).unwrap(),
+        IpamParameters {
+            pools: texts(&["a", "b"]),
+            cni_containerid: "c1".into(),
+            cni_ifname: "net1".into(),
+            metadata: Some(IpamMetadata {
+                k8s_pod_name: "p".into(),
+                k8s_pod_namespace: "ns".into(),
+                k8s_pod_uid: "u".into(),
+                device_id: "0000:3b:00.1".into(),
+            }),
+            pool_type: PoolType::Cidrpool.into(),
+            requested_ips: texts(&["10.0.0.9", "fd00::9"]),
+            features: Some(IpamFeatures::default()),
+            network_name: "mynet".into(),
+        }
+    );
+}
+
+#[test]
+fn the_network_s_name_stands_in_for_a_pool_unless_forbidden() {
+    assert_eq!(reserve(&NetConf::default(), POD).unwrap().pools, ["mynet"]);
+    let forced = |args: &[&str]| NetConf {
+        ipam: Some(IpamConf {
+            force_pool_name: Some(true),
+            ..IpamConf::default()
+        }),
+        args: Args {
+            pool_names: texts(args),
+            ..Args::default()
+        },
+        ..NetConf::default()
+    };
+    assert_eq!(reserve(&forced(&[]), POD).unwrap_err(), "no pool provided");
+    assert_eq!(reserve(&forced(&["x"]), POD).unwrap().pools, ["x"]);
+}
+
+#[test]
+fn static_addresses_come_from_the_first_place_that_has_any() {
+    let conf = |runtime: &[&str], args: &[&str]| NetConf {
+        runtime_ips: texts(runtime),
+        args: Args {
+            ips: texts(args),
+            ..Args::default()
+        },
+        ..NetConf::default()
+    };
+    let with_ip = format!("{POD};IP=10.0.0.3");
+    let asked = |conf| reserve(&conf, &with_ip).map(|parameters| parameters.requested_ips);
+    assert_eq!(asked(conf(&["10.0.0.1"], &["10.0.0.2"])).unwrap(), ["10.0.0.1"]);
+    assert_eq!(asked(conf(&[], &["10.0.0.2"])).unwrap(), ["10.0.0.2"]);
+    assert_eq!(asked(conf(&[], &[])).unwrap(), ["10.0.0.3"]);
+    // What is not used is not looked at.
+    assert_eq!(asked(conf(&["10.0.0.1"], &["nonsense"])).unwrap(), ["10.0.0.1"]);
+    let bad_ip = format!("{POD};IP=nonsense");
+    assert!(reserve(&conf(&["10.0.0.1"], &[]), &bad_ip).is_ok());
+    assert_eq!(
+        reserve(&conf(&[], &[]), &bad_ip).unwrap_err(),
+        "CNI_ARGS: IP argument contains invalid IP address"
+    );
+    for text in [
+        "nonsense",
+        "",
+        "10.0.0.0.1",
+        "10.0.0.01",
+        "fe80::1%eth0",
+        "/24",
+        " 10.0.0.1",
+    ] {
+        assert_eq!(
+            reserve(&conf(&["10.0.0.1", text], &[]), POD).unwrap_err(),
+            "static IP request contains invalid IP address",
+            "{text}"
+        );
+    }
+    assert_eq!(asked(conf(&["::ffff:10.0.0.1/120"], &[])).unwrap(), ["10.0.0.1"]);
+}
+
+#[test]
+fn an_add_needs_its_pod() {
+    let refused = |cni_args| reserve(&NetConf::default(), cni_args).unwrap_err();
+    assert_eq!(
+        refused(""),
+        "CNI_ARGS: K8S_POD_NAME is not provided by container runtime"
+    );
+    assert_eq!(
+        refused("K8S_POD_NAME=p"),
+        "CNI_ARGS: K8S_POD_NAMESPACE is not provided by container runtime"
+    );
+    assert_eq!(refused("K8S_POD_NAME"), "ARGS: invalid pair \"K8S_POD_NAME\"");
+}
+
+#[test]
+fn there_is_one_way_to_say_which_address() {
+    let conf = |gateway, index, ips: &[&str]| NetConf {
+        args: Args {
+            allocate_default_gateway: gateway,
+            allocate_ip_with_index: index,
+            ips: texts(ips),
+            ..Args::default()
+        },
+        ..NetConf::default()
+    };
+    for (gateway, index, ips, refusal) in [
+        (
+            true,
+            None,
+            &["10.0.0.1"][..],
+            "allocateDefaultGateway can't be used together with static IP request",
+        ),
+        (
+            true,
+            Some(1),
+            &["10.0.0.1"][..],
+            "allocateDefaultGateway can't be used together with static IP request",
+        ),
+        (
+            true,
+            Some(1),
+            &[][..],
+            "allocateDefaultGateway can't be used together allocateIPWithIndex",
+        ),
+        (
+            false,
+            Some(1),
+            &["10.0.0.1"][..],
+            "allocateIPWithIndex can't be used together with static IP request",
+        ),
+        (false, Some(-1), &[][..], "allocateIPWithIndex can't be negative"),
+    ] {
+        assert_eq!(reserve(&conf(gateway, index, ips), POD).unwrap_err(), refusal);
+    }
+    // A static address of CNI_ARGS counts as well.
+    assert!(reserve(&conf(true, None, &[]), &format!("{POD};IP=10.0.0.1")).is_err());
+    for (gateway, index) in [
+        (true, None),
+        (false, Some(0)),
+        (false, Some(i32::MAX)),
+        (false, None),
+    ] {
+        let features = reserve(&conf(gateway, index, &[]), POD)
+            .unwrap()
+            .features
+            .unwrap();
+        assert_eq!(
+            (features.allocate_default_gateway, features.allocate_ip_with_index),
+            (gateway, index)
+        );
+    }
+}
+
+#[test]
+fn a_release_needs_only_container_and_interface() {
+    let broken = NetConf {
+        ipam: Some(IpamConf {
+            pool_name: "a,b,c".into(),
+            pool_type: "x".into(),
+            ..IpamConf::default()
+        }),
+        runtime_ips: texts(&["nonsense"]),
+        args: Args {
+            allocate_ip_with_index: Some(-1),
+            ..Args::default()
+        },
+        ..NetConf::default()
+    };
+    let (parameters, faults) = call(&broken, "nonsense", |call| call.release());
+    assert_eq!(faults, [PoolsError::TooMany, PoolsError::Type("x".into())]);
+    assert_eq!(parameters.pools, ["mynet"]);
+    assert_eq!(parameters.pool_type(), PoolType::Ippool);
+    assert_eq!(parameters.network_name, "mynet");
+    let metadata = parameters.metadata.unwrap();
+    assert_eq!(
+        (
+            metadata.k8s_pod_name.as_str(),
+            metadata.k8s_pod_namespace.as_str()
+        ),
+        ("-", "-")
+    );
+    assert_eq!(parameters.requested_ips, Vec::<String>::new());
+    assert_eq!(parameters.features.unwrap(), IpamFeatures::default());
+}
+
+proptest! {
+    #[test]
+    fn what_an_add_reserved_its_del_releases(
+        pool_name in "(a|b|a,b|)", args in prop::collection::vec("[xy]", 0..2), cidr: bool, forced: Option<bool>,
+    ) {
+        let conf = NetConf {
+            ipam: Some(IpamConf {
+                pool_name,
+                pool_type: if cidr { "CIDRPool".into() } else { String::new() },
+                force_pool_name: forced,
+                ..IpamConf::default()
+            }),
+            args: Args { pool_names: args, ..Args::default() },
+            ..NetConf::default()
+        };
+        let (released, faults) = call(&conf, POD, |call| call.release());
+        match call(&conf, POD, |call| call.reserve()) {
+            Ok(reserved) => {
+                prop_assert_eq!(faults, []);
+                prop_assert_eq!(released, reserved);
+            }
+            Err(error) => prop_assert_eq!(faults.into_iter().map(RequestError::from).collect::<Vec<_>>(), [error]),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! ADD and CHECK: what the daemon is asked, and what becomes of its answer.
+
+use std::io::Read;
+use std::os::unix::net::UnixListener;
+
+use rpc::v1::{AllocationInfo, PoolType};
+use serde_json::json;
+use tonic::Code;
+
+use crate::support::{Daemon, Node, Reply, one_address};
+
+#[test]
+fn an_add_prints_the_address_that_the_daemon_gave() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    let ran = node.call("ADD").run();
+    assert_eq!(
+        ran.ok(),
+        "{\n    \"cniVersion\": \"1.0.0\",\n    \"ips\": [\n        {\n            \"address\": \"192.168.0.2/16\",\n            \
+         \"gateway\": \"192.168.0.1\"\n        }\n    ]\n}"
+    );
+    let [call] = &daemon.seen()[..] else {
+        panic!("{:?}", daemon.seen())
+    };
+    assert_eq!(call.method, "Allocate");
+    let parameters = call.parameters.clone().unwrap();
+    assert_eq!(parameters.pools, ["pool1"]);
+    assert_eq!(
+        (
+            parameters.cni_containerid.as_str(),
+            parameters.cni_ifname.as_str()
+        ),
+        ("c1", "net1")
+    );
+    assert_eq!(parameters.network_name, "mynet");
+    assert_eq!(parameters.pool_type(), PoolType::Ippool);
+    let metadata = parameters.metadata.unwrap();
+    assert_eq!(
+        (
+            metadata.k8s_pod_namespace.as_str(),
+            metadata.k8s_pod_name.as_str(),
+            metadata.k8s_pod_uid.as_str()
+        ),
+        ("ns", "pod", "uid")
+    );
+}
+
+#[test]
+fn the_daemon_is_told_how_long_the_caller_waits() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    node.call("ADD").run().ok();
+    let timeout = daemon.seen()[0].grpc_timeout.clone().unwrap();
+    let microseconds: u64 = timeout.strip_suffix('u').unwrap().parse().unwrap();
+    assert!((1..=1_000_000).contains(&microseconds), "{timeout}");
+}
+
+#[test]
+fn every_version_gets_its_own_result() {
+    let node = Node::new();
+    let _daemon = node.daemon(one_address());
+    for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
+        let ran = node.call("ADD").stdin(node.conf(version).to_string()).run();
+        let result: serde_json::Value = serde_json::from_str(ran.ok()).unwrap();
+        assert_eq!(result["cniVersion"], version);
+        let address = if version < "0.3" {
+            &result["ip4"]["ip"]
+        } else {
+            &result["ips"][0]["address"]
+        };
+        assert_eq!(address, "192.168.0.2/16");
+    }
+}
+
+#[test]
+fn two_pools_and_what_else_is_asked_reach_the_daemon() {
+    let node = Node::new();
+    let allocation = |ip: &str| AllocationInfo {
+        ip: ip.into(),
+        ..AllocationInfo::default()
+    };
+    let daemon = node.daemon(Reply::Allocations(vec![
+        allocation("10.0.0.2/24"),
+        allocation("fd00::2/64"),
+    ]));
+    let mut conf = node.conf("1.0.0");
+    conf["deviceID"] = json!("0000:3b:00.1");
+    conf["args"] =
+        json!({"cni": {"poolNames": ["a", "b"], "poolType": "cidrpool", "allocateIPWithIndex": 3}});
+    node.call("ADD").stdin(conf.to_string()).run().ok();
+    let parameters = daemon.seen()[0].parameters.clone().unwrap();
+    assert_eq!(parameters.pools, ["a", "b"]);
+    assert_eq!(parameters.pool_type(), PoolType::Cidrpool);
+    assert_eq!(parameters.features.unwrap().allocate_ip_with_index, Some(3));
+    assert_eq!(parameters.metadata.unwrap().device_id, "0000:3b:00.1");
+}
+
+#[test]
+fn the_configuration_file_fills_what_standard_input_leaves_out() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    std::fs::create_dir(node.path("conf")).unwrap();
+    std::fs::write(
+        node.path("conf/nv-ipam.conf"),
+        json!({"daemonSocket": format!("unix://{}", node.socket().display()), "poolName": "of-file",
+               "logFile": node.path("log")})
+        .to_string(),
+    )
+    .unwrap();
+    let conf = json!({"name": "mynet", "cniVersion": "1.0.0",
+                      "ipam": {"type": "nv-ipam", "confDir": node.path("conf")}});
+    node.call("ADD").stdin(conf.to_string()).run().ok();
+    assert_eq!(daemon.seen()[0].parameters.clone().unwrap().pools, ["of-file"]);
+}
+
+#[test]
+fn what_the_daemon_refuses_is_passed_on() {
+    for (code, name) in [
+        (Code::NotFound, "NotFound"),
+        (Code::ResourceExhausted, "ResourceExhausted"),
+        (Code::AlreadyExists, "AlreadyExists"),
+        (Code::InvalidArgument, "InvalidArgument"),
+        (Code::Internal, "Internal"),
+    ] {
+        let node = Node::new();
+        let _daemon = node.daemon(Reply::Refusal(code, "because"));
+        let expected = (
+            999,
+            format!("grpc call failed: rpc error: code = {name} desc = because"),
+        );
+        assert_eq!(node.call("ADD").run().error(), expected);
+        assert_eq!(node.call("CHECK").run().error(), expected);
+    }
+}
+
+#[test]
+fn a_daemon_that_is_away_is_worth_another_try() {
+    let node = Node::new();
+    for verb in ["ADD", "CHECK"] {
+        let (code, msg) = node.call(verb).run().error();
+        assert_eq!(code, 11);
+        assert!(
+            msg.starts_with(
+                "grpc call failed: rpc error: code = Unavailable desc = ipam-node isn't answering on unix://"
+            ),
+            "{msg}"
+        );
+        assert!(msg.contains("No such file or directory"), "{msg}");
+    }
+    // A socket that a dead daemon left behind.
+    drop(UnixListener::bind(node.socket()).unwrap());
+    let (code, msg) = node.call("ADD").run().error();
+    assert_eq!(code, 11);
+    assert!(msg.contains("Connection refused"), "{msg}");
+}
+
+#[test]
+fn a_daemon_that_can_t_serve_now_is_worth_another_try() {
+    let node = Node::new();
+    let _daemon = node.daemon(Reply::Refusal(Code::Unavailable, "no table yet"));
+    for verb in ["ADD", "CHECK"] {
+        let expected = (
+            11,
+            "grpc call failed: rpc error: code = Unavailable desc = no table yet".to_owned(),
+        );
+        assert_eq!(node.call(verb).run().error(), expected);
+    }
+}
+
+#[test]
+fn an_answer_that_is_late_or_lost_is_not_known_to_have_failed() {
+    let node = Node::new();
+    {
+        let daemon = node.daemon(Reply::Never);
+        let (code, msg) = node.call("ADD").run().error();
+        assert_eq!(code, 999);
+        assert!(
+            msg.starts_with("grpc call failed: rpc error: code = DeadlineExceeded desc = no answer"),
+            "{msg}"
+        );
+        assert_eq!(daemon.seen().len(), 1);
+    }
+    // A daemon that dies with the request in its hands.
+    std::fs::remove_file(node.socket()).unwrap();
+    let listener = UnixListener::bind(node.socket()).unwrap();
+    let dies = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut request = [0; 512];
+        let mut got = 0;
+        while got < 150 {
+            got += connection.read(&mut request).unwrap();
+        }
+    });
+    let (code, msg) = node.call("ADD").run().error();
+    dies.join().unwrap();
+    assert_eq!(code, 999);
+    assert!(
+        msg.starts_with("grpc call failed: rpc error: code = Unavailable desc = the connection to ipam-node"),
+        "{msg}"
+    );
+}
+
+#[test]
+fn a_daemon_that_accepts_and_says_nothing_ends_in_the_deadline() {
+    let node = Node::new();
+    let _hung = UnixListener::bind(node.socket()).unwrap();
+    let (code, msg) = node.call("ADD").run().error();
+    assert_eq!(code, 999);
+    assert!(
+        msg.contains("DeadlineExceeded") && msg.contains("within 1s"),
+        "{msg}"
+    );
+}
+
+#[test]
+fn an_answer_that_can_t_be_right_is_refused() {
+    let node = Node::new();
+    let daemon = node.daemon(Reply::Allocations(vec![AllocationInfo::default()]));
+    assert_eq!(
+        node.call("ADD").run().error(),
+        (
+            999,
+            "unexpected response from IPAM daemon: IP can't be empty".to_owned()
+        )
+    );
+    assert_eq!(daemon.seen().len(), 1);
+}
+
+#[test]
+fn the_plugin_s_own_namespace_is_refused_before_anything_is_reserved() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    let call = node.call("ADD").with("CNI_NETNS", "/proc/self/ns/net");
+    let expected = (
+        8,
+        "plugin's netns and netns from CNI_NETNS should not be the same".to_owned(),
+    );
+    assert_eq!(call.run().error(), expected);
+    assert_eq!(daemon.seen().len(), 0);
+    call.with("CNI_NETNS_OVERRIDE", "true").run().ok();
+    assert_eq!(daemon.seen().len(), 1);
+}
+
+#[test]
+fn a_check_succeeds_silently_and_needs_a_version_that_has_it() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    assert_eq!(node.call("CHECK").run().ok(), "");
+    assert_eq!(daemon.seen()[0].method, "IsAllocated");
+    let old = node.call("CHECK").stdin(node.conf("0.3.1").to_string()).run();
+    assert_eq!(old.error(), (1, "config version does not allow CHECK".to_owned()));
+    assert_eq!(daemon.seen().len(), 1);
+}
+
+#[test]
+fn a_daemon_on_a_loopback_port_is_reached_under_each_spelling() {
+    let (daemon, port) = Daemon::on_tcp(one_address());
+    let node = Node::new();
+    for socket in [
+        format!("127.0.0.1:{port}"),
+        format!("tcp://127.0.0.1:{port}"),
+        format!("dns:///127.0.0.1:{port}"),
+    ] {
+        let mut conf = node.conf("1.0.0");
+        conf["ipam"]["daemonSocket"] = json!(socket);
+        node.call("ADD").stdin(conf.to_string()).run().ok();
+    }
+    assert_eq!(daemon.seen().len(), 3);
+}
