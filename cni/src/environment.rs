@@ -91,7 +91,7 @@ fn plugin_verb(
     verb: Verb,
     mut variables: Variables<impl Fn(&str) -> Option<OsString>>,
 ) -> Result<Verb, Error> {
-    variables.required("CNI_PATH")?;
+    variables.require("CNI_PATH");
     variables.refuse_missing()?;
     Ok(verb)
 }
@@ -100,20 +100,20 @@ fn attachment(
     mut variables: Variables<impl Fn(&str) -> Option<OsString>>,
     need: Netns,
 ) -> Result<Attachment, Error> {
-    let container_id = variables.required("CNI_CONTAINERID")?;
-    let netns = (variables.lookup)("CNI_NETNS").unwrap_or_default();
-    if netns.is_empty() && need == Netns::Required {
-        variables.missing.push("CNI_NETNS");
+    variables.require("CNI_CONTAINERID");
+    if need == Netns::Required {
+        variables.require("CNI_NETNS");
     }
-    let interface = variables.required("CNI_IFNAME")?;
-    variables.required("CNI_PATH")?;
+    variables.require("CNI_IFNAME");
+    variables.require("CNI_PATH");
     variables.refuse_missing()?;
-    let netns_override = variables.text("CNI_NETNS_OVERRIDE")?;
+    let netns_override = variables.value("CNI_NETNS_OVERRIDE");
     Ok(Attachment {
-        container_id: ContainerId::parse(&container_id)?,
-        interface: InterfaceName::parse(&interface)?,
-        netns: netns.into(),
-        args: variables.text("CNI_ARGS")?,
+        container_id: ContainerId::parse(&variables.text("CNI_CONTAINERID")?)?,
+        interface: InterfaceName::parse(&variables.text("CNI_IFNAME")?)?,
+        netns: variables.value("CNI_NETNS").into(),
+        // Broken text in there must not fail a DEL, which doesn't need it.
+        args: variables.value("CNI_ARGS").to_string_lossy().into_owned(),
         own_netns_allowed: netns_override == "1" || netns_override.eq_ignore_ascii_case("true"),
     })
 }
@@ -124,24 +124,24 @@ struct Variables<F> {
 }
 
 impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
-    fn text(&self, name: &str) -> Result<String, Error> {
-        (self.lookup)(name)
-            .unwrap_or_default()
-            .into_string()
-            .map_err(|_| {
-                Error::new(
-                    Code::InvalidEnvironment,
-                    format!("env variable {name} isn't valid UTF-8"),
-                )
-            })
+    /// Empty if it is missing.
+    fn value(&self, name: &str) -> OsString {
+        (self.lookup)(name).unwrap_or_default()
     }
 
-    fn required(&mut self, name: &'static str) -> Result<String, Error> {
-        let value = self.text(name)?;
-        if value.is_empty() {
+    fn text(&self, name: &str) -> Result<String, Error> {
+        self.value(name).into_string().map_err(|_| {
+            Error::new(
+                Code::InvalidEnvironment,
+                format!("env variable {name} isn't valid UTF-8"),
+            )
+        })
+    }
+
+    fn require(&mut self, name: &'static str) {
+        if self.value(name).is_empty() {
             self.missing.push(name);
         }
-        Ok(value)
     }
 
     fn refuse_missing(&self) -> Result<(), Error> {
@@ -268,7 +268,25 @@ mod tests {
             read(&[("CNI_IFNAME", "a/b")]).unwrap_err().code,
             Code::InvalidEnvironment
         );
-        let error = verb(|_| Some(OsString::from_vec(vec![0xff]))).unwrap_err();
-        assert_eq!(error.msg, "env variable CNI_COMMAND isn't valid UTF-8");
+        let broken = |broken: &str| {
+            let broken = broken.to_owned();
+            verb(move |name| {
+                if name == broken {
+                    return Some(OsString::from_vec(vec![b'a', 0xff]));
+                }
+                FULL.iter()
+                    .find(|(full, _)| *full == name)
+                    .map(|(_, value)| value.into())
+            })
+        };
+        for name in ["CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME"] {
+            assert_eq!(
+                broken(name).unwrap_err().msg,
+                format!("env variable {name} isn't valid UTF-8")
+            );
+        }
+        for name in ["CNI_PATH", "CNI_ARGS", "CNI_NETNS"] {
+            assert!(broken(name).is_ok());
+        }
     }
 }

@@ -154,6 +154,8 @@ pub enum FileError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn net_conf(json: &str) -> Result<NetConf, FieldError> {
@@ -274,5 +276,33 @@ mod tests {
         );
         assert!(IpamConf::parse_file(b"").is_err());
         assert!(IpamConf::parse_file(br#"{"logLevel":1}"#).is_err());
+    }
+
+    proptest! {
+        /// Every cut and every changed byte of a configuration is read or refused; nothing panics.
+        #[test]
+        fn broken_configurations_are_refused(at in 0usize..200, byte: u8, cut: bool) {
+            let json = br#"{"name":"n","cniVersion":"1.0.0","ipam":{"poolName":"p","daemonCallTimeoutSeconds":5},"args":{"cni":{"ips":["a"],"allocateIPWithIndex":3}},"runtimeConfig":{"ips":[]}}"#;
+            let mut broken = json.to_vec();
+            let at = at % broken.len();
+            if cut { broken.truncate(at) } else { broken[at] = byte }
+            match Document::parse(&broken) {
+                Ok(document) => {
+                    let _ = document.net_conf();
+                    prop_assert!(!cut);
+                }
+                Err(error) => prop_assert!(!error.msg.is_empty()),
+            }
+        }
+
+        #[test]
+        fn the_order_of_members_does_not_matter(members in Just(vec![
+            r#""name":"n""#, r#""ipam":{"poolName":"p"}"#, r#""args":{"cni":{"poolType":"x"}}"#, r#""junk":[{}]"#,
+        ]).prop_shuffle()) {
+            let json = format!("{{{}}}", members.join(","));
+            let conf = Document::parse(json.as_bytes()).unwrap().net_conf().unwrap();
+            prop_assert_eq!(conf.ipam.unwrap().pool_name, "p");
+            prop_assert_eq!(conf.args.pool_type, "x");
+        }
     }
 }

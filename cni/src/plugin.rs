@@ -88,7 +88,7 @@ fn introduce(
 ) -> ExitCode {
     let about = format!(
         "nv-ipam CNI plugin {}\nCNI protocol versions supported: {}\n",
-        version::version(),
+        version::VERSION,
         spec::supported()
     );
     let asked = arguments.next();

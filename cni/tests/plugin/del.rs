@@ -83,8 +83,19 @@ fn a_del_without_a_daemon_succeeds_and_is_in_the_journal() {
 fn a_del_that_nobody_listens_to_is_in_the_journal() {
     let node = Node::new();
     drop(UnixListener::bind(node.socket()).unwrap());
-    node.call("DEL").run().ok();
+    let ran = node.call("DEL").run();
+    ran.ok();
     assert_eq!(node.journal().len(), 1);
+    let warning = format!(
+        "; ipam-node will find this DEL in {}/",
+        node.path(FOLDER).display()
+    );
+    assert!(
+        ran.stderr.contains("[warning]") && ran.stderr.contains(&warning),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("CmdDel succeed"), "{}", ran.stderr);
 }
 
 #[test]
