@@ -52,7 +52,7 @@ fn the_daemon_is_told_how_long_the_caller_waits() {
     node.call("ADD").run().ok();
     let timeout = daemon.seen()[0].grpc_timeout.clone().unwrap();
     let microseconds: u64 = timeout.strip_suffix('u').unwrap().parse().unwrap();
-    assert!((1..=1_000_000).contains(&microseconds), "{timeout}");
+    assert!((1..=60_000_000).contains(&microseconds), "{timeout}");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_answer_that_is_late_or_lost_is_not_known_to_have_failed() {
     let node = Node::new();
     {
         let daemon = node.daemon(Reply::Never);
-        let (code, msg) = node.call("ADD").run().error();
+        let (code, msg) = node.impatient_call("ADD", "1.0.0").run().error();
         assert_eq!(code, 999);
         assert!(
             msg.starts_with("grpc call failed: rpc error: code = DeadlineExceeded desc = no answer"),
@@ -188,7 +188,9 @@ fn an_answer_that_is_late_or_lost_is_not_known_to_have_failed() {
         let mut request = [0; 512];
         let mut got = 0;
         while got < 150 {
-            got += connection.read(&mut request).unwrap();
+            let more = connection.read(&mut request).unwrap();
+            assert!(more > 0, "the plugin hung up after {got} bytes");
+            got += more;
         }
     });
     let (code, msg) = node.call("ADD").run().error();
@@ -204,7 +206,7 @@ fn an_answer_that_is_late_or_lost_is_not_known_to_have_failed() {
 fn a_daemon_that_accepts_and_says_nothing_ends_in_the_deadline() {
     let node = Node::new();
     let _hung = UnixListener::bind(node.socket()).unwrap();
-    let (code, msg) = node.call("ADD").run().error();
+    let (code, msg) = node.impatient_call("ADD", "1.0.0").run().error();
     assert_eq!(code, 999);
     assert!(
         msg.contains("DeadlineExceeded") && msg.contains("within 1s"),

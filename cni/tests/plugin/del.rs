@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use rpc::journal::{EntryPoolType, FOLDER};
 use serde_json::json;
@@ -111,7 +111,7 @@ fn a_del_whose_daemon_is_slow_is_in_the_journal_with_the_moment_it_began() {
     let node = Node::new();
     let daemon = node.daemon(Reply::Never);
     let before = cni::journal::now().unwrap();
-    node.call("DEL").run().ok();
+    node.impatient_call("DEL", "1.0.0").run().ok();
     let after = cni::journal::now().unwrap();
     let [entry] = &node.journal()[..] else {
         panic!("{:?}", node.journal())
@@ -230,13 +230,17 @@ fn an_entry_is_whole_from_the_moment_it_can_be_seen() {
 
 #[test]
 fn a_killed_del_leaves_a_whole_entry_or_none_and_success_means_an_entry() {
+    const RUNS: u32 = 80;
     let node = Node::new();
+    let start = Instant::now();
+    node.call("DEL").run().ok();
+    let whole_run = start.elapsed();
     let mut succeeded = Vec::new();
-    for number in 0..80 {
-        let container = format!("c{number}");
+    for number in 0..RUNS {
+        let container = format!("killed-{number}");
         let mut child = node.call("DEL").with("CNI_CONTAINERID", &container).spawn();
-        // Somewhere between the start and the end of a run; this is no waiting for a condition.
-        thread::sleep(Duration::from_micros(number * 60));
+        // Every point of a run, from before its start to after its end; this is no waiting for a condition.
+        thread::sleep(whole_run * number / RUNS);
         let _ = child.kill();
         if child.wait().unwrap().success() {
             succeeded.push(container);

@@ -62,7 +62,7 @@ fn a_missing_or_silent_daemon_is_not_available_and_the_message_says_what_to_do()
         assert!(msg.contains(part), "{msg}");
     }
     let _daemon = node.daemon(Reply::Never);
-    let (code, msg) = call(&node, "STATUS", "1.1.0").run().error();
+    let (code, msg) = node.impatient_call("STATUS", "1.1.0").run().error();
     assert_eq!(code, 50);
     assert!(
         msg.contains("no answer from ipam-node") && msg.contains(&socket),

@@ -238,7 +238,7 @@ impl Node {
         })
     }
 
-    /// The network configuration of a pod on this node.
+    /// The network configuration of a pod on this node. Its calls may take long, as a loaded machine may be slow.
     pub(crate) fn conf(&self, version: &str) -> Value {
         json!({
             "cniVersion": version,
@@ -248,7 +248,7 @@ impl Node {
                 "type": "nv-ipam",
                 "poolName": "pool1",
                 "daemonSocket": format!("unix://{}", self.socket().display()),
-                "daemonCallTimeoutSeconds": 1,
+                "daemonCallTimeoutSeconds": 60,
                 "confDir": self.path("conf"),
                 "logFile": self.path("log"),
             },
@@ -273,6 +273,13 @@ impl Node {
     /// The DEL journal: every complete entry.
     pub(crate) fn journal(&self) -> Vec<Entry> {
         entries(&self.path(FOLDER))
+    }
+
+    /// A call that waits for a second only.
+    pub(crate) fn impatient_call(&self, verb: &str, version: &str) -> Call {
+        let mut conf = self.conf(version);
+        conf["ipam"]["daemonCallTimeoutSeconds"] = json!(1);
+        self.call(verb).stdin(conf.to_string())
     }
 
     pub(crate) fn log(&self) -> String {
