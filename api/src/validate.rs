@@ -203,7 +203,9 @@ fn is_label_name(key: &str) -> bool {
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-fn is_dns_subdomain(name: &str) -> bool {
+/// Whether `name` is a DNS subdomain (RFC 1123), as the names of nodes, pods and most other objects are.
+#[must_use]
+pub fn is_dns_subdomain(name: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (1..=253).contains(&name.len())
         && name.split('.').all(|label| {

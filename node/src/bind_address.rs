@@ -54,11 +54,16 @@ fn unix(path: &str) -> Result<BindAddress, String> {
 
 fn tcp(address: &str) -> Result<BindAddress, String> {
     let parsed = match address.strip_prefix("localhost:") {
-        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Some(port) => port
+            .parse()
+            .ok()
+            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         None => address.parse().ok(),
     };
     let Some(parsed) = parsed else {
-        return Err(format!("tcp://{address} isn't an address and a port; use tcp://127.0.0.1:<port>"));
+        return Err(format!(
+            "tcp://{address} isn't an address and a port; use tcp://127.0.0.1:<port>"
+        ));
     };
     if !parsed.ip().is_loopback() {
         return Err(format!(
@@ -125,7 +130,10 @@ mod tests {
     #[test]
     fn tcp_is_for_loopback_only() {
         for text in ["tcp://0.0.0.0:1", "tcp://192.0.2.1:1", "tcp://[::]:1"] {
-            assert!(refused(text).contains("can be reached from other machines"), "{text}");
+            assert!(
+                refused(text).contains("can be reached from other machines"),
+                "{text}"
+            );
         }
         for text in ["tcp://127.0.0.1", "tcp://example.com:80", "tcp://:80"] {
             assert!(refused(text).contains("isn't an address and a port"), "{text}");

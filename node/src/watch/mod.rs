@@ -1,0 +1,43 @@
+//! What the daemon follows at the API server: the pools, and the pods of this node.
+
+pub mod api_server;
+mod log;
+pub mod pods;
+pub mod pools;
+
+use std::fmt::Debug;
+use std::future;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use log::WatchLog;
+
+/// The events of a watch that never ends: failures are logged as `what`, once each, and tried again with growing pauses.
+/// Of each object `slim` leaves what is needed.
+///
+/// It asks for one list, which the API server answers from its cache and still up to date, and not for pages, which would
+/// go to etcd. The lists are short: a node's pods, a cluster's pools.
+fn events<K>(
+    api: Api<K>,
+    field_selector: Option<String>,
+    what: &'static str,
+    slim: impl Fn(&mut K),
+) -> impl Stream<Item = Event<K>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = watcher::Config {
+        field_selector,
+        page_size: None,
+        ..watcher::Config::default()
+    };
+    let mut log = WatchLog::new(what);
+    watcher(api, config).default_backoff().filter_map(move |outcome| {
+        log.observe(&outcome);
+        future::ready(outcome.ok().map(|event| event.modify(&slim)))
+    })
+}
