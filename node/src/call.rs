@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use api::pool_key::{PoolKey, PoolKind};
 use api::range::parse_address;
+use rpc::journal::{Entry, EntryPoolType};
 use rpc::v1::{IpamMetadata, IpamParameters, PoolType};
 
 use crate::refusal::Refusal;
@@ -116,6 +117,23 @@ impl ReleaseCall {
             owner: owner(&parameters)?,
             network: parameters.network_name,
         })
+    }
+}
+
+impl From<&Entry> for ReleaseCall {
+    fn from(entry: &Entry) -> Self {
+        let kind = match entry.pool_type {
+            EntryPoolType::IpPool => PoolKind::IpPool,
+            EntryPoolType::CidrPool => PoolKind::CidrPool,
+        };
+        Self {
+            pools: entry.pools.iter().map(|name| PoolKey::new(kind, name)).collect(),
+            network: entry.network_name.clone(),
+            owner: Owner {
+                container: entry.container_id.clone(),
+                interface: entry.interface_name.clone(),
+            },
+        }
     }
 }
 

@@ -7,10 +7,25 @@
 //! * [`writer`]: the one thread that changes ledger and store; everybody else holds a handle to it.
 //! * [`service`]: gRPC on a unix socket.
 //! * [`clock`], [`metrics`]: what the above share.
+//! * [`flags`], [`config`], [`bind_address`]: what the command line says.
+//! * [`install`]: puts the plugin and its configuration file on the node.
+//! * [`watch`]: the API client; follows pools and pods.
+//! * [`table`]: this node's pools, out of pool objects. Pure.
+//! * [`cleaner`]: releases the addresses of pods that are gone without a DEL.
 
+pub mod bind_address;
 pub mod call;
+pub mod cleaner;
 pub mod clock;
+pub mod config;
+pub mod flags;
+pub mod install;
+pub mod journal;
+pub mod ledger;
 pub mod metrics;
 pub mod refusal;
 pub mod reservation;
+pub mod store;
+pub mod table;
+pub mod watch;
 pub mod writer;

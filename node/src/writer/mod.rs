@@ -1,43 +1,105 @@
 //! The one thread that changes ledger and store, and the handle to it.
 //!
 //! Requests queue; the thread takes all that wait, applies them in one transaction, commits once and then answers: the
-//! cost of a flush is shared by everyone who waits for one.
+//! cost of a flush is shared by everyone who waits for one. Before each batch, and at least twice a second, it applies
+//! what the plugin left in the journal.
 
+mod batch;
 mod caller;
+mod queue;
+mod thread;
 
-use std::sync::mpsc::{SyncSender, TrySendError};
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use api::node_pool::NodePool;
 use tokio::sync::oneshot;
 
 use crate::call::{AllocateCall, CheckCall, ReleaseCall};
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::ledger::{Knowledge, Ledger};
+use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::reservation::{Grant, Reservation, RowId};
+use crate::store::Store;
+
+use batch::{Batch, Failure, View};
+use queue::{Job, Request};
+use thread::Thread;
 
 pub use caller::{Caller, Connection};
 
-type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+/// So many requests wait at most; more are refused, which their callers survive better than waiting beyond their
+/// deadlines.
+const MAX_WAITING: usize = 1024;
 
-/// What the thread is asked to do.
-enum Job {
-    Allocate(AllocateCall, Caller, Reply<Vec<Grant>>),
-    Release(ReleaseCall, Caller, Reply<Vec<Reservation>>),
-    Check(CheckCall, Reply<()>),
-    ReleaseRows(Vec<RowId>, Reply<usize>),
-    MarkSeen(Vec<RowId>, Reply<()>),
-    SetTable(Vec<NodePool>, Reply<()>),
-    Table(Reply<Vec<NodePool>>),
-    Reservations(Reply<Vec<Reservation>>),
-    CanAllocate(Reply<()>),
-    Stop,
+/// What the writer thread works on.
+#[derive(Debug)]
+pub struct Parts<C> {
+    /// The store, open.
+    pub store: Store,
+    /// What the store holds, as read when it was opened.
+    pub ledger: Ledger,
+    /// Where the plugin leaves DELs. `None`: nowhere, as the daemon has no unix socket.
+    pub journal: Option<Journal>,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Where it takes the time from.
+    pub clock: C,
+}
+
+/// Why the writer thread ended before it was told to. The daemon must end too: the next start reads the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// A commit failed, so it isn't known what is on the disk.
+    #[error("the store {} failed, ipam-node must start again to know what it holds: {cause}", store.display())]
+    Store {
+        /// Path of the store.
+        store: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
+    /// It panicked.
+    #[error("the writer thread panicked")]
+    Panicked,
+}
+
+/// The end of the writer thread, to be waited for.
+#[derive(Debug)]
+pub struct Ended(oneshot::Receiver<Result<(), Fatal>>);
+
+/// Starts the writer thread. It runs until [`Writer::stop`], or until every handle is dropped.
+pub fn spawn<C: Clock>(parts: Parts<C>) -> io::Result<(Writer, Ended)> {
+    let (queue, waiting) = sync_channel(MAX_WAITING);
+    let (end, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            let result = Thread::new(parts).run(&waiting);
+            // Nobody may wait for it.
+            let _ = end.send(result);
+        })?;
+    Ok((Writer { queue }, Ended(ended)))
+}
+
+impl Ended {
+    /// Waits until the thread has ended, and the store is closed and its lock given up.
+    pub async fn wait(self) -> Result<(), Fatal> {
+        self.0.await.unwrap_or(Err(Fatal::Panicked))
+    }
 }
 
 /// A handle to the writer thread.
 ///
-/// Every method waits for its turn. What answers `Ok` is on stable storage. An error of any kind means that nothing was
-/// changed, but for [`Refusal::Store`] after a failed commit, where the next start will tell. Once the thread has ended
-/// every method answers [`Refusal::Stopping`].
-#[derive(Clone, Debug)]
+/// Every method waits for its turn. What answers `Ok` is on stable storage. An error means that nothing was changed, but
+/// for [`Refusal::Store`] after a failed commit, where the next start will tell. Once the thread has ended every method
+/// answers [`Refusal::Stopping`].
+#[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Job>,
 }
@@ -47,7 +109,7 @@ impl Writer {
     ///
     /// It is not applied any more once `caller` is gone, or this future is dropped.
     pub async fn allocate(&self, call: AllocateCall, caller: Caller) -> Result<Vec<Grant>, Refusal> {
-        self.ask(|reply| Job::Allocate(call, caller, reply)).await
+        self.write(caller, move |batch| batch.allocate(&call)).await
     }
 
     /// Releases what `call` says and returns it. Nothing to release is success.
@@ -55,12 +117,12 @@ impl Writer {
     /// It is not applied any more once `caller` is gone, or this future is dropped: by then the runtime may have made a
     /// new reservation for the same container and interface.
     pub async fn deallocate(&self, call: ReleaseCall, caller: Caller) -> Result<Vec<Reservation>, Refusal> {
-        self.ask(|reply| Job::Release(call, caller, reply)).await
+        self.write(caller, move |batch| batch.release(&call)).await
     }
 
     /// [`Refusal::NoReservation`] with the first pool in which the owner holds nothing.
     pub async fn is_allocated(&self, call: CheckCall) -> Result<(), Refusal> {
-        self.ask(|reply| Job::Check(call, reply)).await
+        self.read(move |view| view.ledger.check(&call)).await
     }
 
     /// Replaces this node's pools by `pools`, which must come from a cache that knows all of them.
@@ -68,48 +130,101 @@ impl Writer {
     /// From now on a pool that is not among them answers NotFound. Reservations stay, also in pools that are gone or
     /// whose range moved.
     pub async fn set_table(&self, pools: Vec<NodePool>) -> Result<(), Refusal> {
-        self.ask(|reply| Job::SetTable(pools, reply)).await
+        self.write(Caller::default(), move |batch| batch.set_table(&pools))
+            .await
     }
 
     /// The pools in force, in the order of their keys: those of the last [`Writer::set_table`], this run's or an
     /// earlier one's.
     pub async fn table(&self) -> Result<Vec<NodePool>, Refusal> {
-        self.ask(Job::Table).await
+        self.read(|view| Ok(view.ledger.table().cloned().collect())).await
     }
 
     /// Every reservation, in the order in which they were made.
     pub async fn reservations(&self) -> Result<Vec<Reservation>, Refusal> {
-        self.ask(Job::Reservations).await
+        self.read(|view| Ok(view.ledger.reservations().cloned().collect()))
+            .await
+    }
+
+    /// The reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing. They
+    /// are kept until they are released.
+    pub async fn outside(&self) -> Result<Vec<Reservation>, Refusal> {
+        self.read(|view| Ok(view.ledger.outside().cloned().collect()))
+            .await
     }
 
     /// Records that the pods of these reservations were seen in the API. Rows that are gone are passed over.
     pub async fn mark_seen(&self, rows: Vec<RowId>) -> Result<(), Refusal> {
-        self.ask(|reply| Job::MarkSeen(rows, reply)).await
+        self.write(Caller::default(), move |batch| batch.mark_seen(&rows))
+            .await
     }
 
     /// Releases exactly these reservations and returns how many of them there still were.
     pub async fn release(&self, rows: Vec<RowId>) -> Result<usize, Refusal> {
-        self.ask(|reply| Job::ReleaseRows(rows, reply)).await
+        self.write(Caller::default(), move |batch| {
+            Ok(batch.release_rows(&rows)?.len())
+        })
+        .await
     }
 
     /// Whether an ADD could be served now, for STATUS and readiness: pools known, store writable, thread alive. That a
     /// pool is full or unknown doesn't count.
     pub async fn can_allocate(&self) -> Result<(), Refusal> {
-        self.ask(Job::CanAllocate).await
+        self.read(|view| match view.ledger.knowledge() {
+            Knowledge::Nothing => Err(Refusal::NoTable),
+            Knowledge::Persisted | Knowledge::Synced => view.room.clone(),
+        })
+        .await
     }
 
-    /// Lets the thread finish what was asked before, and end.
-    pub fn stop(&self) {
-        // Blocks while the queue is full, which a writer that lives empties; a dead one refuses at once.
-        let _ = self.queue.send(Job::Stop);
+    /// Lets the thread finish what was asked before, and end. What is asked later is refused.
+    pub async fn stop(&self) {
+        let mut job = Job::Stop;
+        // Only a full queue refuses it, which a thread that lives empties.
+        while let Err(TrySendError::Full(refused)) = self.queue.try_send(job) {
+            job = refused;
+            tokio::task::yield_now().await;
+        }
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Refusal> {
+    async fn write<T, W>(&self, caller: Caller, work: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut Batch<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        self.ask(|reply| Job::Write(Box::new(Request::new(caller, work, reply))))
+            .await
+    }
+
+    async fn read<T, R>(&self, look: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&View<'_>) -> Result<T, Refusal> + Send + 'static,
+    {
+        self.ask(|reply| {
+            Job::Read(Box::new(move |view| {
+                // Nobody may wait for it any more.
+                let _ = reply.send(look(view));
+            }))
+        })
+        .await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job,
+    ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(job(reply)).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Overloaded,
             TrySendError::Disconnected(_) => Refusal::Stopping,
         })?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
     }
 }

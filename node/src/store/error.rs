@@ -1,0 +1,108 @@
+//! Why a store can't be used, and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a store can't be used. Unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon of ours runs on it.
+    #[error(
+        "another ipam-node (pid {pid}) uses the store {store}: stop it first, or give this one its own --store-file"
+    )]
+    Locked {
+        /// Path of the store.
+        store: PathBuf,
+        /// What the holder wrote into the lock file.
+        pid: String,
+    },
+    /// Some other program holds the store itself, as the Go daemon does until its first write.
+    #[error("another program (the Go ipam-node?) holds a lock on the store {}: stop it first", .0.display())]
+    HeldByOther(PathBuf),
+    /// A file operation failed.
+    #[error("{step} {}: {source}", path.display())]
+    Io {
+        /// What was done.
+        step: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// How it failed.
+        source: io::Error,
+    },
+    /// The file is none of ours, or damaged.
+    #[error(
+        "the store {} {problem}; it was left as it is. {REPAIR}", path.display()
+    )]
+    Unusable {
+        /// Path of the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A Go daemon's store.
+    #[error(
+        "the store {} is one of the Go ipam-node (JSON), which this version can't take over yet; it was left as it is. \
+         Go on with the Go ipam-node, or give this one another --store-file",
+        .0.display()
+    )]
+    GoStore(PathBuf),
+    /// A later version wrote it.
+    #[error(
+        "the store {} has format {found}, and this ipam-node knows formats up to {known}; it was left as it is. \
+         Run the ipam-node that wrote it, or a later one",
+        path.display()
+    )]
+    TooNew {
+        /// Path of the store.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The latest format that this program knows.
+        known: i64,
+    },
+    /// The database is away, but something of it is still there.
+    #[error(
+        "the store {} is {what}, but {} is there, so a store with reservations has been lost: put the store back, or, if \
+         no pod on this node uses its addresses any more, move {} away too", path.display(), trace.display(), trace.display()
+    )]
+    Lost {
+        /// Path of the store.
+        path: PathBuf,
+        /// `missing` or `empty`.
+        what: &'static str,
+        /// What is still there.
+        trace: PathBuf,
+    },
+    /// SQLite failed.
+    #[error("{step} the store {}: {source}", path.display())]
+    Sqlite {
+        /// What was done.
+        step: &'static str,
+        /// Path of the store.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+const REPAIR: &str = "Put back a copy from before, or move it away: then this node starts with an empty store, and may hand \
+    out addresses that running pods still use, so drain the node before";
+
+impl StoreError {
+    pub(super) fn io(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { step, path, source }
+    }
+
+    pub(super) fn sqlite(step: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Sqlite { step, path, source }
+    }
+
+    pub(super) fn unusable(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Unusable {
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}

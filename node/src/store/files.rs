@@ -1,0 +1,70 @@
+//! The files that a store consists of.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The store's path, and those that are made from it by appending to its name.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    /// The database. Its path is what `--store-file` says.
+    pub(super) store: PathBuf,
+}
+
+impl Files {
+    pub(super) fn of(store: &Path) -> Self {
+        Self {
+            store: store.to_owned(),
+        }
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.store.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+
+    /// Held by the daemon that may touch the others; never renamed, never removed.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    /// A database that is being made. Nobody reads it.
+    pub(super) fn new(&self) -> PathBuf {
+        self.beside(".new")
+    }
+
+    /// What SQLite may leave of a database that was being made.
+    pub(super) fn new_journal(&self) -> PathBuf {
+        self.beside(".new-journal")
+    }
+
+    /// Room on the disk for releasing when there is no other.
+    pub(super) fn reserve(&self) -> PathBuf {
+        self.beside(".reserve")
+    }
+
+    /// Files that hold commits which the database doesn't, or may hold them.
+    pub(super) fn logs(&self) -> [PathBuf; 2] {
+        [self.beside("-wal"), self.beside("-journal")]
+    }
+
+    /// Files that only this daemon makes, and that tell that it had a store here.
+    pub(super) fn traces(&self) -> [PathBuf; 4] {
+        let [wal, journal] = self.logs();
+        [wal, journal, self.beside(".go.json"), self.reserve()]
+    }
+
+    /// The folder of all of them.
+    pub(super) fn folder(&self) -> &Path {
+        match self.store.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Brings what was renamed, linked or removed in the folder to stable storage.
+    pub(super) fn sync_folder(&self) -> io::Result<()> {
+        File::open(self.folder())?.sync_all()
+    }
+}

@@ -1,0 +1,142 @@
+//! Changes to the store, which are all made or none.
+
+use std::net::IpAddr;
+
+use api::node_pool::NodePool;
+use api::pool_key::PoolKey;
+use rpc::journal::Stamp;
+use rusqlite::params;
+
+use super::schema::TABLE_KNOWN;
+use crate::call::AllocateCall;
+use crate::reservation::{Reservation, RowId};
+
+/// A reservation to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// The pool, of `call`.
+    pub pool: &'a PoolKey,
+    /// The address.
+    pub address: IpAddr,
+    /// Who asks for it.
+    pub call: &'a AllocateCall,
+    /// The pool as it is now, see [`crate::ledger::Ledger::snapshot`].
+    pub pool_config: &'a str,
+    /// The time of day.
+    pub created: &'a str,
+    /// The same on the other clock.
+    pub stamp: &'a Stamp,
+}
+
+/// Changes that nobody sees before [`Transaction::commit`]; dropped, there are none.
+#[derive(Debug)]
+pub struct Transaction<'a>(pub(super) rusqlite::Transaction<'a>);
+
+impl Transaction<'_> {
+    /// Inserts all of `new` or, on failure, none, and goes on with what was done before.
+    pub fn insert_all(&mut self, new: &[New<'_>]) -> rusqlite::Result<Vec<Reservation>> {
+        let savepoint = self.0.savepoint()?;
+        let mut insert = savepoint.prepare_cached(
+            "INSERT INTO reservations (pool, address, container, interface, pod_uid, pod_name, pod_namespace,
+                                       device_id, network, created, boot_id, boottime_ns, pool_config)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?;
+        let mut made = Vec::with_capacity(new.len());
+        for New {
+            pool,
+            address,
+            call,
+            pool_config,
+            created,
+            stamp,
+        } in new
+        {
+            let id = insert.insert(params![
+                pool.as_str(),
+                address.to_string(),
+                call.owner.container,
+                call.owner.interface,
+                call.pod.uid,
+                call.pod.name,
+                call.pod.namespace,
+                call.device_id,
+                call.network,
+                created,
+                stamp.boot_id,
+                stamp.boottime_ns.cast_signed(),
+                pool_config,
+            ])?;
+            made.push(Reservation {
+                id: RowId(id),
+                pool: (*pool).clone(),
+                address: *address,
+                owner: call.owner.clone(),
+                pod: call.pod.clone(),
+                device_id: call.device_id.clone(),
+                network: call.network.clone(),
+                created: (*created).to_owned(),
+                stamp: (*stamp).clone(),
+                pod_seen: false,
+            });
+        }
+        drop(insert);
+        savepoint.commit()?;
+        Ok(made)
+    }
+
+    /// Deletes a reservation, if it is there.
+    pub fn delete(&self, id: RowId) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("DELETE FROM reservations WHERE id = ?1")?
+            .execute([id.0])?;
+        Ok(())
+    }
+
+    /// Records that the reservation's pod was seen in the API.
+    pub fn mark_seen(&self, id: RowId) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("UPDATE reservations SET pod_seen = 1 WHERE id = ?1")?
+            .execute([id.0])?;
+        Ok(())
+    }
+
+    /// Records the last address given to somebody who asked for any.
+    pub fn set_last(&self, pool: &PoolKey, last: IpAddr) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached(
+                "INSERT INTO pools (pool, last_reserved) VALUES (?1, ?2)
+                 ON CONFLICT (pool) DO UPDATE SET last_reserved = excluded.last_reserved",
+            )?
+            .execute(params![pool.as_str(), last.to_string()])?;
+        Ok(())
+    }
+
+    /// Records the table of pools, which came at `now`. What is in no table and has no reservations is forgotten.
+    pub fn set_table(&self, table: &[NodePool], now: &str) -> rusqlite::Result<()> {
+        self.0.execute("UPDATE pools SET config = NULL", [])?;
+        let mut put = self.0.prepare_cached(
+            "INSERT INTO pools (pool, config) VALUES (?1, ?2)
+             ON CONFLICT (pool) DO UPDATE SET config = excluded.config",
+        )?;
+        for pool in table {
+            let config = serde_json::to_string(pool)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            put.execute(params![pool.key.as_str(), config])?;
+        }
+        self.0.execute(
+            "DELETE FROM pools
+             WHERE config IS NULL AND NOT EXISTS (SELECT 1 FROM reservations WHERE pool = pools.pool)",
+            [],
+        )?;
+        self.0.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)",
+            [TABLE_KNOWN, now],
+        )?;
+        Ok(())
+    }
+
+    /// Brings the changes to stable storage. On failure they may be there or not, but for a full disk: then they are not.
+    pub fn commit(self) -> rusqlite::Result<()> {
+        self.0.commit()
+    }
+}

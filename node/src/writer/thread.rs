@@ -1,0 +1,326 @@
+//! The loop of the writer thread.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use api::pool_key::PoolKey;
+
+use super::batch::{Batch, Failure, Moment, Setback, View};
+use super::queue::{Job, Write};
+use super::{Fatal, Parts};
+use crate::clock::Clock;
+use crate::journal::{Journal, Pending};
+use crate::ledger::{Knowledge, Ledger};
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
+use crate::store::Store;
+
+/// So many requests share a commit at most: its cost must stay small against a caller's deadline.
+const MAX_BATCH: usize = 256;
+
+/// How long the thread waits for a request before it looks after journal and log.
+const TICK: Duration = Duration::from_millis(500);
+
+/// So many changed rows stay in the log at most, while requests come without a pause: about 4 MB.
+const MAX_UNMOVED: usize = 1000;
+
+pub(super) struct Thread<C> {
+    store: Store,
+    ledger: Ledger,
+    journal: Option<Journal>,
+    metrics: Metrics,
+    clock: C,
+    /// Why nothing may be added, if so.
+    room: Result<(), Refusal>,
+    /// Changed rows that are in the log only.
+    unmoved: usize,
+    /// Pools whose addresses are in the metrics.
+    counted: BTreeSet<PoolKey>,
+    upkeep: Instant,
+}
+
+impl<C: Clock> Thread<C> {
+    pub(super) fn new(parts: Parts<C>) -> Self {
+        let Parts {
+            store,
+            ledger,
+            journal,
+            metrics,
+            clock,
+        } = parts;
+        Self {
+            store,
+            ledger,
+            journal,
+            metrics,
+            clock,
+            room: Ok(()),
+            unmoved: 0,
+            counted: BTreeSet::new(),
+            upkeep: Instant::now(),
+        }
+    }
+
+    /// Serves until it is told to stop, or nobody is left to ask.
+    pub(super) fn run(mut self, queue: &Receiver<Job>) -> Result<(), Fatal> {
+        if let Err(error) = self.store.reserve().make() {
+            self.out_of_room(&error.to_string());
+        }
+        self.count();
+        loop {
+            let (jobs, stop) = collect(queue);
+            let idle = jobs.is_empty();
+            self.serve(jobs)?;
+            if idle || self.upkeep.elapsed() >= TICK {
+                self.look_after_room();
+                self.upkeep = Instant::now();
+            }
+            // With nobody waiting, or before the log gets long, or to make the most of the room that is left.
+            if self.unmoved > 0 && (idle || self.unmoved >= MAX_UNMOVED || self.room.is_err()) {
+                self.checkpoint();
+            }
+            if stop {
+                if let Err(error) = self.store.close() {
+                    tracing::warn!(%error, "the store was not closed cleanly; nothing is lost, the next start reads its log");
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    fn serve(&mut self, jobs: Vec<Job>) -> Result<(), Fatal> {
+        // Before anything looks whether its caller still waits.
+        let moment = Moment {
+            stamp: self.clock.stamp(),
+            time_of_day: self.clock.time_of_day(),
+        };
+        let mut writes = Vec::new();
+        let mut reads = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Write(write) => writes.push(write),
+                Job::Read(read) => reads.push(read),
+                Job::Stop => {}
+            }
+        }
+        let pending = self.journal.as_mut().map(Journal::pending).unwrap_or_default();
+        self.metrics
+            .journal_pending
+            .set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
+        if !(writes.is_empty() && pending.is_empty()) {
+            self.write(writes, &pending, &moment)?;
+        }
+        for read in reads {
+            read(&View {
+                ledger: &self.ledger,
+                room: &self.room,
+            });
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        mut writes: Vec<Box<dyn Write>>,
+        pending: &[Pending],
+        moment: &Moment,
+    ) -> Result<(), Fatal> {
+        let mut result = self.commit(&mut writes, pending, moment);
+        if let Err(Setback::Full(cause)) = &result {
+            self.out_of_room(cause);
+            // Once more: what adds is refused now, and what releases has the reserve.
+            result = self.commit(&mut writes, pending, moment);
+        }
+        match result {
+            Ok(()) => {
+                writes.into_iter().for_each(Write::answer);
+                if let Some(journal) = &self.journal {
+                    pending.iter().for_each(|entry| journal.done(entry));
+                    self.metrics.journal_pending.set(0);
+                }
+                self.count();
+                Ok(())
+            }
+            Err(Setback::Full(cause)) => {
+                self.out_of_room(&cause);
+                refuse(writes, &self.full(&cause));
+                Ok(())
+            }
+            Err(Setback::Locked(cause)) => {
+                let store = self.store.path().display();
+                let cause = format!("another program has {store} locked (sqlite3?), end it: {cause}");
+                tracing::error!(cause, "requests are refused");
+                refuse(writes, &Refusal::Store(cause));
+                Ok(())
+            }
+            Err(Setback::Broken(cause)) => {
+                refuse(writes, &Refusal::Store(cause.clone()));
+                Err(Fatal::Store {
+                    store: self.store.path().to_owned(),
+                    cause,
+                })
+            }
+        }
+    }
+
+    /// One transaction. Unless it returns `Ok`, nothing of it is in the ledger, nor, but for [`Setback::Broken`], on disk.
+    fn commit(
+        &mut self,
+        writes: &mut [Box<dyn Write>],
+        pending: &[Pending],
+        moment: &Moment,
+    ) -> Result<(), Setback> {
+        let knowledge = self.ledger.knowledge();
+        let result = self.try_commit(writes, pending, moment);
+        if let Err(Setback::Full(_)) = result {
+            self.ledger = read(&self.store, knowledge)?;
+        }
+        result
+    }
+
+    fn try_commit(
+        &mut self,
+        writes: &mut [Box<dyn Write>],
+        pending: &[Pending],
+        moment: &Moment,
+    ) -> Result<(), Setback> {
+        let transaction = self.store.begin()?;
+        if self.store.changed_elsewhere()? {
+            tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
+            self.ledger = read(&self.store, self.ledger.knowledge())?;
+        }
+        let mut batch = Batch::new(transaction, &mut self.ledger, moment, self.room.clone());
+        for Pending { entry, .. } in pending {
+            match batch.drain(entry) {
+                Ok(released) => {
+                    let addresses: Vec<_> = released.iter().map(|r| r.address).collect();
+                    tracing::info!(
+                        container = entry.container_id,
+                        interface = entry.interface_name,
+                        network = entry.network_name,
+                        ?addresses,
+                        "releasing by a DEL that the plugin left in its journal"
+                    );
+                }
+                Err(Failure::Batch(setback)) => return Err(setback),
+                Err(Failure::Refused(refusal)) => return Err(Setback::Broken(refusal.to_string())),
+            }
+        }
+        for write in writes.iter_mut() {
+            write.apply(&mut batch)?;
+        }
+        let start = Instant::now();
+        let changes = batch.commit()?;
+        if changes > 0 {
+            self.metrics
+                .commit_duration
+                .observe(start.elapsed().as_secs_f64());
+            #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+            self.metrics
+                .batch_size
+                .observe((writes.len() + pending.len()) as f64);
+        }
+        self.unmoved += changes;
+        Ok(())
+    }
+
+    fn full(&self, cause: &str) -> Refusal {
+        Refusal::StoreFull {
+            store: self.store.path().display().to_string(),
+            cause: cause.to_owned(),
+        }
+    }
+
+    /// From now on nothing is added, and what releases has the room of the reserve.
+    fn out_of_room(&mut self, cause: &str) {
+        if self.room.is_ok() {
+            tracing::error!(
+                store = %self.store.path().display(), cause,
+                "no room on the disk: addresses are not handed out until there is, releasing goes on"
+            );
+        }
+        self.room = Err(self.full(cause));
+        if let Err(error) = self.store.reserve().give_back() {
+            tracing::error!(file = %self.store.reserve().path().display(), %error, "the reserve can't be given back");
+        }
+    }
+
+    fn look_after_room(&mut self) {
+        if self.room.is_err() && self.store.reserve().make().is_ok() {
+            tracing::info!(store = %self.store.path().display(), "there is room on the disk again");
+            self.room = Ok(());
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        self.unmoved = 0;
+        match self.store.checkpoint().map_err(Setback::from) {
+            Ok(()) | Err(Setback::Locked(_)) => {}
+            Err(Setback::Full(cause)) => self.out_of_room(&cause),
+            // Every commit is in the log; it just gets longer.
+            Err(Setback::Broken(cause)) => {
+                tracing::error!(store = %self.store.path().display(), cause, "the store's log can't be moved into it");
+            }
+        }
+    }
+
+    fn count(&mut self) {
+        let mut gone = std::mem::take(&mut self.counted);
+        for (key, counts) in self.ledger.counts() {
+            for (state, n) in [
+                ("free", counts.free),
+                ("used", counts.used),
+                ("excluded", counts.excluded),
+            ] {
+                #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
+                self.metrics
+                    .addresses
+                    .with_label_values(&[key.as_str(), state])
+                    .set(n as f64);
+            }
+            gone.remove(key);
+            self.counted.insert(key.clone());
+        }
+        for key in gone {
+            for state in ["free", "used", "excluded"] {
+                // It was counted, so it is there.
+                let _ = self.metrics.addresses.remove_label_values(&[key.as_str(), state]);
+            }
+        }
+    }
+}
+
+/// All that waits, up to a batch, or nothing after a tick; and whether it is time to end.
+fn collect(queue: &Receiver<Job>) -> (Vec<Job>, bool) {
+    let first = match queue.recv_timeout(TICK) {
+        Ok(first) => first,
+        Err(RecvTimeoutError::Timeout) => return (Vec::new(), false),
+        Err(RecvTimeoutError::Disconnected) => return (Vec::new(), true),
+    };
+    let mut jobs = Vec::new();
+    for job in std::iter::once(first).chain(queue.try_iter()) {
+        if matches!(job, Job::Stop) {
+            return (jobs, true);
+        }
+        jobs.push(job);
+        if jobs.len() == MAX_BATCH {
+            break;
+        }
+    }
+    (jobs, false)
+}
+
+fn read(store: &Store, knowledge: Knowledge) -> Result<Ledger, Setback> {
+    let mut ledger = store.load()?;
+    if knowledge == Knowledge::Synced {
+        ledger.confirm_table();
+    }
+    Ok(ledger)
+}
+
+fn refuse(writes: Vec<Box<dyn Write>>, refusal: &Refusal) {
+    for write in writes {
+        write.refuse(refusal.clone());
+    }
+}
