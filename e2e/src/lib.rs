@@ -1,1 +1,32 @@
-//! (under construction)
+//! A Kubernetes cluster on one machine, for tests and for trying things out.
+//!
+//! etcd, API server, controller manager and scheduler, and nodes with a real kubelet and a real containerd, each in
+//! namespaces of its own. See `README.md` in this folder for how to write a test.
+//!
+//! * [`cluster`]: bringing one up and taking it down. [`record`]: what it owns on the host, so that nothing is left behind.
+//! * [`machine`], [`network`], [`cgroups`]: what isolates its parts from each other and from the host.
+//! * [`control_plane`], [`node`], [`node_config`]: what runs in the machines. [`service`]: one long-running process.
+//! * [`assets`], [`go_build`], [`prerequisites`], [`image`]: where programs and images come from.
+//! * [`pki`], [`kubeconfig`]: who may do what.
+//! * [`wait`], [`command`], [`proc`], [`progress`], [`names`]: tools.
+
+pub mod assets;
+pub mod cgroups;
+pub mod cluster;
+pub mod command;
+pub mod control_plane;
+pub mod go_build;
+pub mod image;
+pub mod kubeconfig;
+pub mod machine;
+pub mod names;
+pub mod network;
+pub mod node;
+pub mod node_config;
+pub mod pki;
+pub mod prerequisites;
+pub mod proc;
+pub mod progress;
+pub mod record;
+pub mod service;
+pub mod wait;
