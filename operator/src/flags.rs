@@ -1,0 +1,137 @@
+//! The command line of ipam-controller: the flags of the Go version, with their names and defaults.
+
+use clap::{ArgAction, Parser};
+use process::flags::{CommandLine, CommonFlags, go_bool};
+
+/// Deals each node a range of each pool of nv-ipam.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ipam-controller", args_override_self = true)]
+pub struct Flags {
+    /// Logging, and what every process has.
+    #[command(flatten)]
+    pub common: CommonFlags,
+
+    /// Address of /metrics. 0 turns it off.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = ":8080",
+        help_heading = "Controller flags"
+    )]
+    pub metrics_bind_address: String,
+
+    /// Address of the probes, /healthz and /readyz. 0 turns them off.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = ":8081",
+        help_heading = "Controller flags"
+    )]
+    pub health_probe_bind_address: String,
+
+    /// Accepted for compatibility: this version serves no validating webhook yet. A pool with an invalid spec keeps what is
+    /// allocated, and its condition SpecValid says what is wrong.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_parser = go_bool,
+        action = ArgAction::Set,
+        hide_possible_values = true,
+        help_heading = "Controller flags"
+    )]
+    pub webhook: bool,
+
+    /// Take part in leader election, so that only one controller deals ranges. Without it, see to it that there is only one.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_parser = go_bool,
+        action = ArgAction::Set,
+        hide_possible_values = true,
+        help_heading = "Controller flags"
+    )]
+    pub leader_elect: bool,
+
+    /// Namespace of the Lease of the leader election, dd1643cf.nvidia.com.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "kube-system",
+        help_heading = "Controller flags"
+    )]
+    pub leader_elect_namespace: String,
+
+    /// Namespace of the pools.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "kube-system",
+        help_heading = "Controller flags"
+    )]
+    pub ippools_namespace: String,
+}
+
+impl CommandLine for Flags {
+    fn common(&self) -> &CommonFlags {
+        &self.common
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Flags, clap::Error> {
+        Flags::try_parse_from([&["ipam-controller"], args].concat())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_go_version() {
+        let flags = parse(&[]).unwrap();
+        assert_eq!(flags.metrics_bind_address, ":8080");
+        assert_eq!(flags.health_probe_bind_address, ":8081");
+        assert_eq!((flags.webhook, flags.leader_elect), (false, false));
+        assert_eq!(
+            (flags.leader_elect_namespace, flags.ippools_namespace),
+            ("kube-system".to_owned(), "kube-system".to_owned())
+        );
+    }
+
+    #[test]
+    fn switches_are_written_as_the_go_versions_manifests_write_them() {
+        for args in [
+            ["--webhook", "--leader-elect"],
+            ["--webhook=true", "--leader-elect=true"],
+        ] {
+            let flags = parse(&args).unwrap();
+            assert!(flags.webhook && flags.leader_elect, "{args:?}");
+        }
+        assert!(
+            !parse(&["--leader-elect=true", "--leader-elect=false"])
+                .unwrap()
+                .leader_elect
+        );
+        assert!(parse(&["--leader-elect=maybe"]).is_err());
+    }
+
+    #[test]
+    fn stray_arguments_are_refused() {
+        assert!(parse(&["--webhook", "false"]).is_err());
+        assert!(parse(&["run"]).is_err());
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Flags::command().debug_assert();
+    }
+}

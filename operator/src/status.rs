@@ -1,0 +1,62 @@
+//! Writing a pool's status.
+
+use std::time::Duration;
+
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt};
+
+use crate::call::{CallError, within};
+use crate::pool::Pool;
+
+/// How long a write or a read may take. Shorter than the time between a holder's giving up the lease and another's taking
+/// it, so that a write that began in time also ends in time.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// What became of a write.
+#[derive(Debug)]
+pub enum Outcome<K> {
+    /// It was taken; this is the pool now.
+    Written(K),
+    /// The pool had changed, and is this now. Nothing was written.
+    Changed(K),
+    /// There is no such pool any more.
+    Gone,
+}
+
+/// Writes the status of pools of one kind, in one namespace.
+#[derive(Clone, Debug)]
+pub struct StatusWriter<K> {
+    api: Api<K>,
+}
+
+impl<K: Pool> StatusWriter<K> {
+    /// For the pools in `namespace`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+        }
+    }
+
+    /// Writes `status`, which was planned from `pool`: only if the pool at the API server is still that one.
+    pub async fn write(&self, pool: &K, status: K::Status) -> Result<Outcome<K>, CallError> {
+        let name = pool.name_any();
+        let mut desired = pool.clone();
+        *desired.status_mut() = Some(status);
+        // The resourceVersion in it is the condition of the write; who manages which field is the API server's business.
+        desired.meta_mut().managed_fields = None;
+        let parameters = PostParams::default();
+        let written = self.api.replace_status(&name, &parameters, &desired);
+        match within(LIMIT, written).await {
+            Ok(written) => Ok(Outcome::Written(written)),
+            Err(error) => match error.status() {
+                Some(status) if status.is_conflict() => {
+                    let now = within(LIMIT, self.api.get_opt(&name)).await?;
+                    Ok(now.map_or(Outcome::Gone, Outcome::Changed))
+                }
+                Some(status) if status.is_not_found() => Ok(Outcome::Gone),
+                _ => Err(error),
+            },
+        }
+    }
+}

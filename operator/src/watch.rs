@@ -1,0 +1,118 @@
+//! Watching the API server.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, future};
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+/// The stream of what happens to objects. It never ends, and begins with a list of them.
+pub type Events<T> = BoxStream<'static, Event<T>>;
+
+/// A watch is renewed this often, and noticed to be dead little later.
+const RENEWED_EVERY_SECONDS: u32 = 60;
+
+/// Watches every object that `api` reaches. Failures are logged, once for each cause, and retried for ever; `what` says
+/// in the log what is watched, `hint` what to look at.
+#[must_use]
+pub fn events<K>(api: Api<K>, what: &'static str, hint: &'static str) -> Events<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut log = Log {
+        what,
+        hint,
+        failing: None,
+    };
+    watch(api, watcher::Config::default().timeout(RENEWED_EVERY_SECONDS))
+        .backoff(ResetTimerBackoff::new(Retries::default(), LONGEST_RETRY * 2))
+        .filter_map(move |event| {
+            future::ready(match event {
+                Ok(event) => {
+                    log.works(&event);
+                    Some(event)
+                }
+                Err(error) => {
+                    log.failed(&error);
+                    None
+                }
+            })
+        })
+        .boxed()
+}
+
+/// Says a failure once, and that it is over.
+struct Log {
+    what: &'static str,
+    hint: &'static str,
+    failing: Option<String>,
+}
+
+impl Log {
+    fn works<K>(&mut self, event: &Event<K>) {
+        // A new attempt begins with Init, before anything was asked.
+        if !matches!(event, Event::Init) && self.failing.take().is_some() {
+            tracing::info!("watching {} again", self.what);
+        }
+    }
+
+    fn failed(&mut self, error: &watcher::Error) {
+        if is_expiry(error) {
+            tracing::debug!(
+                "the watch of {} has to begin again: {}",
+                self.what,
+                process::chain(error)
+            );
+            return;
+        }
+        let text = process::chain(error);
+        if self.failing.as_ref() != Some(&text) {
+            tracing::warn!("can't watch {}, trying again: {text}; {}", self.what, self.hint);
+            self.failing = Some(text);
+        }
+    }
+}
+
+/// Whether the API server only says that the watch was away for too long.
+fn is_expiry(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status)
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 410,
+        _ => false,
+    }
+}
+
+/// Waits between attempts: from a fifth of a second to five, so that an API server that comes back is soon noticed.
+#[derive(Debug)]
+struct Retries(Duration);
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self(FIRST_RETRY)
+    }
+}
+
+impl Iterator for Retries {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(LONGEST_RETRY);
+        Some(wait)
+    }
+}
+
+impl Backoff for Retries {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,316 @@
+//! The loop that keeps pools planned: it takes in what the watches say, and plans each pool that something changed for.
+//!
+//! One task owns all of it, so there is nothing to lock; a write is waited for before anything else is done.
+
+use std::collections::BTreeMap;
+
+use api::selector::NodeLabels;
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use process::readiness::{Gate, Readiness};
+use process::shutdown::Shutdown;
+use tokio::time::{Instant, sleep_until};
+
+use crate::cache::{Cache, Change};
+use crate::events::Recorder;
+use crate::findings::Said;
+use crate::leadership::Leadership;
+use crate::metrics::Metrics;
+use crate::nodes::wakes;
+use crate::objects::PoolObject;
+use crate::pace::Pace;
+use crate::pool::{Plan, Pool, World};
+use crate::status::{Outcome, StatusWriter};
+use crate::watch::Events;
+
+/// How often one plan is repeated because the pool changed under it, before the pool waits for its turn again.
+const ATTEMPTS: usize = 5;
+
+/// What the loop works with.
+#[derive(Debug)]
+pub struct Tools<K> {
+    /// Whether it may write.
+    pub leadership: Leadership,
+    /// Writes statuses.
+    pub writer: StatusWriter<K>,
+    /// Posts events.
+    pub recorder: Recorder,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Opened when it knows what there is.
+    pub gates: Gates,
+}
+
+/// What readiness waits for.
+#[derive(Clone, Debug)]
+pub struct Gates {
+    nodes: Gate,
+    pools: Gate,
+}
+
+impl Gates {
+    /// Closed gates.
+    #[must_use]
+    pub fn of(readiness: &Readiness) -> Self {
+        Self {
+            nodes: readiness.gate("nodes"),
+            pools: readiness.gate("pools"),
+        }
+    }
+}
+
+/// The loop, for the pools of one kind.
+#[derive(Debug)]
+pub struct Worker<K> {
+    tools: Tools<K>,
+    nodes: Cache<NodeLabels>,
+    pools: Cache<PoolObject<K>>,
+    work: BTreeMap<String, Work>,
+    /// Whether the API server keeps conditions.
+    conditions: bool,
+}
+
+/// What the loop remembers of a pool.
+#[derive(Debug, Default)]
+struct Work {
+    uid: Option<String>,
+    pace: Pace,
+    said: Option<Said>,
+    unjudged: usize,
+}
+
+impl<K: Pool> Worker<K> {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new(tools: Tools<K>) -> Self {
+        Self {
+            tools,
+            nodes: Cache::default(),
+            pools: Cache::default(),
+            work: BTreeMap::new(),
+            conditions: true,
+        }
+    }
+
+    /// Works until `shutdown` is requested; a write that is under way then is waited for.
+    pub async fn run(
+        mut self,
+        mut nodes: Events<NodeLabels>,
+        mut pools: Events<PoolObject<K>>,
+        shutdown: Shutdown,
+    ) {
+        let mut leadership = self.tools.leadership.clone();
+        let mut led = false;
+        loop {
+            let leads = leadership.leads();
+            if leads && !led {
+                self.want_all();
+            }
+            led = leads;
+            // Whatever has happened is taken in before anything is planned.
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => return,
+                Some(event) = nodes.next() => self.node_event(event),
+                Some(event) = pools.next() => self.pool_event(event),
+                () = leadership.gained(), if !led => {}
+                name = self.due(), if led => self.reconcile(&name).await,
+            }
+        }
+    }
+
+    /// The pool that is to be planned next, when its time has come. Never, before everything is known.
+    async fn due(&self) -> String {
+        let next = self
+            .work
+            .iter()
+            .filter_map(|(name, work)| work.pace.due().map(|due| (due, name)))
+            .min();
+        match next {
+            Some((due, name)) if self.nodes.is_synced() && self.pools.is_synced() => {
+                sleep_until(due).await;
+                name.clone()
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn want_all(&mut self) {
+        let now = Instant::now();
+        for work in self.work.values_mut() {
+            work.pace.want(now);
+        }
+    }
+
+    fn node_event(&mut self, event: Event<NodeLabels>) {
+        let was_synced = self.nodes.is_synced();
+        let changes = self.nodes.apply(event);
+        if !was_synced {
+            if self.nodes.is_synced() {
+                tracing::info!(nodes = changes.len(), "nodes are known");
+                self.tools.gates.nodes.open();
+                self.want_all();
+            }
+            return;
+        }
+        let now = Instant::now();
+        for (name, work) in &mut self.work {
+            let Some(Ok(pool)) = self.pools.get(name).map(PoolObject::pool) else {
+                continue;
+            };
+            let concerns = |change: &Change<NodeLabels>| {
+                let (before, after) = (change.before.as_ref(), self.nodes.get(&change.name));
+                wakes(pool.selector(), before, after, || pool.holds(&change.name))
+            };
+            if changes.iter().any(concerns) {
+                work.pace.want(now);
+            }
+        }
+    }
+
+    fn pool_event(&mut self, event: Event<PoolObject<K>>) {
+        let was_synced = self.pools.is_synced();
+        let changes = self.pools.apply(event);
+        if !was_synced && self.pools.is_synced() {
+            tracing::info!(pools = changes.len(), kind = %K::KIND, "pools are known");
+            self.tools.gates.pools.open();
+        }
+        for change in changes {
+            self.pool_changed(&change.name);
+        }
+    }
+
+    /// Takes note that a pool is not what it was.
+    fn pool_changed(&mut self, name: &str) {
+        match self.pools.get(name).map(PoolObject::pool) {
+            None => {
+                self.work.remove(name);
+                self.tools
+                    .metrics
+                    .forget(api::pool_key::PoolKey::new(K::KIND, name).as_str());
+            }
+            Some(Err(reason)) => {
+                tracing::error!(pool = name, kind = %K::KIND, "the pool can't be read, and is left as it is: {reason}");
+                self.work.remove(name);
+            }
+            Some(Ok(pool)) => {
+                let work = self.work.entry(name.to_owned()).or_default();
+                let uid = pool.uid();
+                if work.uid != uid {
+                    // Another pool of the same name: nothing has been said of it.
+                    *work = Work {
+                        uid,
+                        ..Work::default()
+                    };
+                }
+                work.pace.want(Instant::now());
+            }
+        }
+    }
+
+    /// Plans a pool, and writes what comes out, until it stands.
+    async fn reconcile(&mut self, name: &str) {
+        for _ in 0..ATTEMPTS {
+            let Some(Ok(pool)) = self.pools.get(name).map(PoolObject::pool) else {
+                return;
+            };
+            let pool = pool.clone();
+            let mut plan = self.plan(&pool);
+            let Some(status) = plan.status.take() else {
+                self.settled(&pool, plan);
+                return;
+            };
+            if !self.tools.leadership.leads() {
+                return;
+            }
+            let key = pool.key();
+            match self.tools.writer.write(&pool, status).await {
+                Ok(Outcome::Written(written)) => {
+                    self.tools.metrics.wrote(key.as_str());
+                    tracing::debug!(pool = %key, version = ?written.resource_version(), "wrote the status");
+                    self.notice_pruning(&written);
+                    self.settled(&written, plan);
+                    self.pools.learn(written.into());
+                    return;
+                }
+                Ok(Outcome::Changed(now)) => {
+                    self.tools.metrics.conflicted(key.as_str());
+                    tracing::debug!(pool = %key, "the pool changed while it was planned; planning again");
+                    if self.pools.learn(now.into()).is_some() {
+                        self.pool_changed(name);
+                    }
+                }
+                Ok(Outcome::Gone) => {
+                    // The watch will say so, too.
+                    self.pools.forget(name);
+                    self.pool_changed(name);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(pool = %key, "the status can't be written, trying again: {}", process::chain(&error));
+                    break;
+                }
+            }
+        }
+        if let Some(work) = self.work.get_mut(name) {
+            work.pace.failed(Instant::now());
+        }
+    }
+
+    fn plan(&self, pool: &K) -> Plan<K::Status> {
+        let work = self.work.get(&pool.name_any());
+        pool.plan(&World {
+            nodes: self.nodes.objects(),
+            now: now(),
+            conditions: self.conditions,
+            said: work.and_then(|work| work.said.as_ref()),
+        })
+    }
+
+    /// What `plan` wanted stands in `pool` now: what remains is to tell of it.
+    fn settled(&mut self, pool: &K, plan: Plan<K::Status>) {
+        let Some(work) = self.work.get_mut(&pool.name_any()) else {
+            return;
+        };
+        work.pace.done(Instant::now());
+        work.said = Some(plan.said);
+        let key = pool.key();
+        for notice in plan.notices {
+            tracing::warn!(pool = %key, "{}: {}", notice.reason, notice.message);
+            self.tools.recorder.say(pool, notice);
+        }
+        let unjudged = plan.unjudged.as_ref().map_or(0, |(count, ..)| *count);
+        if let Some((count, node, error)) = plan.unjudged
+            && count != work.unjudged
+        {
+            tracing::warn!(pool = %key, nodes = count, "nodes are skipped, the selector can't be evaluated on them; on {node}: {error}");
+        }
+        work.unjudged = unjudged;
+        let bytes = pool.status().map_or(0, |status| {
+            serde_json::to_vec(status).map_or(0, |json| json.len())
+        });
+        self.tools
+            .metrics
+            .planned(key.as_str(), plan.without_range, plan.stale, bytes);
+    }
+
+    /// A CRD of the Go version drops what it doesn't know. Then there is no use in writing it again and again.
+    fn notice_pruning(&mut self, written: &K) {
+        if self.conditions && written.conditions().is_empty() {
+            self.conditions = false;
+            tracing::warn!(
+                kind = %K::KIND,
+                "conditions are off: the cluster's CRD, of the Go version, drops them; apply config/crd/nv-ipam.nvidia.com.yaml and restart to get them"
+            );
+        }
+    }
+}
+
+/// The time, in whole seconds as Kubernetes writes it.
+fn now() -> Time {
+    let now = Timestamp::now();
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}

@@ -1,0 +1,258 @@
+//! What is planned for an IPPool, case by case.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use common::{allocations, condition, entry, node, plan, planned, pool, worker_selector, workers};
+use operator::nodes::Nodes;
+use serde_json::json;
+
+fn seed_pool() -> api::ippool::IPPool {
+    pool(&json!({
+        "subnet": "192.168.0.0/16", "perNodeBlockSize": 24, "gateway": "192.168.0.1",
+        "nodeSelector": worker_selector(),
+    }))
+}
+
+#[test]
+fn the_seeds_example_gets_the_seeds_status() {
+    let mut nodes = workers(&["k8s-master", "host-c", "host-a", "host-b"]);
+    nodes.insert("infra".to_owned(), node("infra", "infra"));
+    let planned = planned(&seed_pool(), &nodes);
+    let status = serde_json::to_value(planned.status.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        status["allocations"],
+        json!([
+            {"nodeName": "host-a", "startIP": "192.168.0.1", "endIP": "192.168.0.24"},
+            {"nodeName": "host-b", "startIP": "192.168.0.25", "endIP": "192.168.0.48"},
+            {"nodeName": "host-c", "startIP": "192.168.0.49", "endIP": "192.168.0.72"},
+            {"nodeName": "k8s-master", "startIP": "192.168.0.73", "endIP": "192.168.0.96"},
+        ])
+    );
+    for (type_, expected) in [
+        ("SpecValid", "True"),
+        ("NodesAllocated", "True"),
+        ("StaleAllocations", "False"),
+    ] {
+        assert_eq!(condition(&planned, type_).0, expected, "{type_}");
+    }
+}
+
+#[test]
+fn a_new_node_gets_the_lowest_free_block_wherever_its_name_sorts() {
+    let pool = planned(&seed_pool(), &workers(&["b", "d"]));
+    let pool = planned(&pool, &workers(&["a", "b", "c", "d"]));
+    assert_eq!(
+        allocations(&pool),
+        [
+            entry("a", "192.168.0.49", "192.168.0.72"),
+            entry("b", "192.168.0.1", "192.168.0.24"),
+            entry("c", "192.168.0.73", "192.168.0.96"),
+            entry("d", "192.168.0.25", "192.168.0.48"),
+        ]
+    );
+}
+
+#[test]
+fn what_stands_is_kept_byte_for_byte_and_named_when_it_no_longer_fits() {
+    let mut pool = pool(&json!({
+        "subnet": "10.0.0.0/24", "perNodeBlockSize": 16, "gateway": "10.0.0.1", "nodeSelector": worker_selector(),
+        "exclusions": [{"startIP": "10.0.0.97", "endIP": "10.0.0.112"}],
+    }));
+    let held = vec![
+        entry("broken", "10.0.0.oops", "10.0.0.240"),
+        entry("excluded", "10.0.0.97", "10.0.0.112"),
+        entry("gone", "10.0.0.1", "10.0.0.16"),
+        entry("off-grid", "10.0.0.18", "10.0.0.33"),
+        entry("outside", "10.9.0.1", "10.9.0.16"),
+        entry("overlap-1", "010.000.000.065", "10.0.0.80"),
+        entry("overlap-2", "10.0.0.49", "10.0.0.64"),
+        entry("overlap-3", "10.0.0.64", "10.0.0.64"),
+        entry("twice", "10.0.0.81", "10.0.0.96"),
+        entry("twice", "10.0.0.113", "10.0.0.128"),
+        entry("unselected", "10.0.0.129", "10.0.0.144"),
+    ];
+    pool.status = Some(serde_json::from_value(json!({"allocations": held})).unwrap());
+    let mut nodes: Nodes = workers(&[
+        "broken",
+        "excluded",
+        "new",
+        "off-grid",
+        "outside",
+        "overlap-1",
+        "overlap-2",
+        "overlap-3",
+        "twice",
+    ]);
+    nodes.insert("unselected".to_owned(), node("unselected", "infra"));
+    let plan = plan(&pool, &nodes, None);
+    assert_eq!(plan.stale, 10);
+    let pool = planned(&pool, &nodes);
+    let (kept, new): (Vec<_>, Vec<_>) = allocations(&pool)
+        .iter()
+        .cloned()
+        .partition(|a| a.node_name != "new");
+    assert_eq!(kept, held);
+    assert_eq!(
+        new,
+        [entry("new", "10.0.0.145", "10.0.0.160")],
+        "10.0.0.65 to 80 is what overlap-1 names: its end is readable"
+    );
+    let (status, _, message) = condition(&pool, "StaleAllocations");
+    assert_eq!(status, "True");
+    for part in [
+        "10 entries no longer fit",
+        "broken (not a range of addresses)",
+        "excluded (excluded as a whole)",
+        "gone (node is gone)",
+        "off-grid (not a block of the current perNodeBlockSize)",
+        "outside (outside the subnet)",
+        "overlap-1 (not a range of addresses)",
+        "overlap-2 (shares addresses with the entry of overlap-3)",
+        "overlap-3 (shares addresses with the entry of overlap-2)",
+        "twice (a second entry of this node)",
+        "unselected (node is no longer selected)",
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn a_block_that_is_just_the_gateway_is_not_dealt_and_stale_if_held() {
+    let spec = json!({"subnet": "10.0.0.0/30", "perNodeBlockSize": 1, "gateway": "10.0.0.1"});
+    let dealt = planned(&pool(&spec), &workers(&["a"]));
+    assert_eq!(allocations(&dealt), [entry("a", "10.0.0.2", "10.0.0.2")]);
+    let mut held = pool(&spec);
+    held.status =
+        Some(serde_json::from_value(json!({"allocations": [entry("a", "10.0.0.1", "10.0.0.1")]})).unwrap());
+    let held = planned(&held, &workers(&["a"]));
+    assert_eq!(allocations(&held), [entry("a", "10.0.0.1", "10.0.0.1")]);
+    assert!(
+        condition(&held, "StaleAllocations")
+            .2
+            .contains("a (just the gateway)")
+    );
+}
+
+#[test]
+fn the_gateway_of_a_larger_block_is_the_nodes_to_skip() {
+    let pool = planned(
+        &pool(&json!({"subnet": "10.0.0.0/30", "perNodeBlockSize": 2, "gateway": "10.0.0.1"})),
+        &workers(&["a"]),
+    );
+    assert_eq!(allocations(&pool), [entry("a", "10.0.0.1", "10.0.0.2")]);
+}
+
+#[test]
+fn no_room_is_said_once_for_each_node() {
+    // Two blocks of 100, and a partial one that is not used.
+    let pool = pool(&json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 100}));
+    let nodes = workers(&["a", "b", "c", "d"]);
+    let first = plan(&pool, &nodes, None);
+    let said: Vec<_> = first
+        .notices
+        .iter()
+        .map(|n| (n.reason, n.message.as_str()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("NoFreeRanges", "failed to allocate IPs on Node: c"),
+            ("NoFreeRanges", "failed to allocate IPs on Node: d"),
+        ]
+    );
+    assert_eq!(first.without_range, 2);
+    let pool = planned(&pool, &nodes);
+    assert_eq!(
+        condition(&pool, "NodesAllocated"),
+        (
+            "False".to_owned(),
+            "NoFreeRanges".to_owned(),
+            "no free range for 2 nodes: c, d".to_owned()
+        )
+    );
+    assert_eq!(plan(&pool, &nodes, Some(&first.said)).notices, []);
+    assert_eq!(plan(&pool, &nodes, None).notices, [], "after a restart");
+}
+
+#[test]
+fn an_invalid_spec_keeps_what_stands_and_deals_nothing() {
+    let valid = planned(&seed_pool(), &workers(&["host-a"]));
+    let mut invalid = valid.clone();
+    invalid.spec.gateway = Some("10.0.0.1".to_owned());
+    invalid.metadata.generation = Some(2);
+    let nodes = workers(&["host-a", "host-b"]);
+    let plan = plan(&invalid, &nodes, None);
+    let text = r#"spec.gateway: Invalid value: "10.0.0.1": is not part of the subnet"#;
+    assert_eq!(
+        (plan.notices[0].reason, plan.notices[0].message.as_str()),
+        ("InvalidSpec", text)
+    );
+    assert_eq!(plan.without_range, 1);
+    let invalid = planned(&invalid, &nodes);
+    assert_eq!(allocations(&invalid), allocations(&valid));
+    assert_eq!(
+        condition(&invalid, "SpecValid"),
+        ("False".to_owned(), "InvalidSpec".to_owned(), text.to_owned())
+    );
+    assert_eq!(condition(&invalid, "NodesAllocated").0, "Unknown");
+    let mut repaired = invalid.clone();
+    repaired.spec.gateway = None;
+    let repaired = planned(&repaired, &nodes);
+    assert_eq!(allocations(&repaired).len(), 2);
+    assert_eq!(condition(&repaired, "SpecValid").0, "True");
+}
+
+#[test]
+fn a_node_that_the_selector_cannot_judge_is_skipped_and_keeps_what_it_has() {
+    let mut pool = planned(&seed_pool(), &workers(&["a"]));
+    pool.spec.node_selector = Some(
+        serde_json::from_value(json!({"nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "kubernetes.io/role", "operator": "Gt", "values": ["many"]}]}]}))
+        .unwrap(),
+    );
+    let nodes = workers(&["a", "b"]);
+    let plan = plan(&pool, &nodes, None);
+    let (count, first, _) = plan.unjudged.unwrap();
+    assert_eq!((count, first.as_str()), (2, "a"));
+    assert_eq!((plan.stale, plan.without_range), (0, 0));
+    assert_eq!(allocations(&planned(&pool, &nodes)), allocations(&pool));
+}
+
+#[test]
+fn without_conditions_only_allocations_are_written() {
+    use operator::pool::{Pool, World};
+    let pool = seed_pool();
+    let none = Nodes::new();
+    let some = workers(&["host-a"]);
+    let world = |nodes| World {
+        nodes,
+        now: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
+        conditions: false,
+        said: None,
+    };
+    assert_eq!(pool.plan(&world(&none)).status, None);
+    let status = pool.plan(&world(&some)).status.unwrap();
+    assert_eq!((status.allocations.len(), status.conditions.len()), (1, 0));
+}
+
+/// A plan that were quadratic in nodes would take minutes here.
+#[test]
+fn twenty_thousand_nodes_are_planned() {
+    let names: Vec<String> = (0..20_000).map(|i| format!("node-{i:05}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let nodes = workers(&names);
+    let roomy = planned(
+        &pool(&json!({"subnet": "10.0.0.0/8", "perNodeBlockSize": 24, "nodeSelector": worker_selector()})),
+        &nodes,
+    );
+    assert_eq!(allocations(&roomy).len(), 20_000);
+    assert_eq!(plan(&roomy, &nodes, None).status, None);
+    let mut relaid = roomy.clone();
+    relaid.spec.per_node_block_size = 25;
+    let relaid = plan(&relaid, &workers(&names[..10_000]), None);
+    assert!(relaid.stale > 19_000);
+    let full = pool(&json!({"subnet": "10.0.0.0/16", "perNodeBlockSize": 24}));
+    assert_eq!(plan(&full, &nodes, None).without_range, 20_000 - 65_534 / 24);
+}
