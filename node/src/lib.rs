@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod refusal;
 pub mod reservation;
+pub mod service;
 pub mod store;
 pub mod table;
 pub mod watch;

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 
 use api::ippool::IPPool;
 use api::node_pool::{NodePool, View, view};
 use api::pool_key::{PoolKey, PoolKind};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
-
-use crate::reservation::Reservation;
 
 /// A pool object, or what could be read of it. One that can't be read must not hide the others, nor look deleted.
 pub type PoolObject = DeserializeGuard<IPPool>;
@@ -85,28 +82,6 @@ impl Table {
             }
         }
         changes
-    }
-
-    /// Addresses that are reserved on this node although the API gives it no range of that pool which contains them, by
-    /// pool, ascending.
-    ///
-    /// They stay reserved until their owners give them back: a pod may be using them.
-    #[must_use]
-    pub fn outside<'a>(&self, reservations: &'a [Reservation]) -> BTreeMap<&'a PoolKey, Vec<IpAddr>> {
-        let mut outside: BTreeMap<&PoolKey, Vec<IpAddr>> = BTreeMap::new();
-        for reservation in reservations {
-            let pool = self.pools.get(&reservation.pool);
-            if pool.is_none_or(|pool| !pool.range.contains(reservation.address)) {
-                outside
-                    .entry(&reservation.pool)
-                    .or_default()
-                    .push(reservation.address);
-            }
-        }
-        for addresses in outside.values_mut() {
-            addresses.sort_unstable();
-        }
-        outside
     }
 }
 

@@ -1,8 +1,6 @@
-use rpc::journal::Stamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::reservation::{Owner, Pod, RowId};
 
 fn object(name: &str, spec: &Value, nodes: &[(&str, &str, &str)]) -> PoolObject {
     let allocations: Vec<Value> = nodes
@@ -130,42 +128,4 @@ fn the_stored_table_is_what_the_next_one_follows_on() {
         stored.follow([&unreadable("a"), &good("b")], "host-a").pools,
         table.pools
     );
-}
-
-fn reservation(pool: &str, address: &str) -> Reservation {
-    Reservation {
-        id: RowId(1),
-        pool: key(pool),
-        address: address.parse().unwrap(),
-        owner: Owner {
-            container: "c".to_owned(),
-            interface: "net1".to_owned(),
-        },
-        pod: Pod::default(),
-        device_id: String::new(),
-        network: String::new(),
-        created: String::new(),
-        stamp: Stamp {
-            boot_id: String::new(),
-            boottime_ns: 0,
-        },
-        pod_seen: false,
-    }
-}
-
-#[test]
-fn addresses_outside_of_every_range_of_this_node_are_found() {
-    let table = Table::default().follow([&good("a")], "host-a");
-    let reservations = [
-        reservation("a", "192.168.0.7"),
-        reservation("a", "192.168.0.26"),
-        reservation("a", "192.168.0.25"),
-        reservation("gone", "192.168.0.7"),
-    ];
-    let outside = table.outside(&reservations);
-    assert_eq!(
-        outside[&key("a")],
-        ["192.168.0.25", "192.168.0.26"].map(|ip| ip.parse::<IpAddr>().unwrap())
-    );
-    assert_eq!(outside[&key("gone")].len(), 1);
 }

@@ -141,18 +141,19 @@ impl TableKeeper {
     }
 
     async fn report_outside(&mut self) -> Result<(), Refusal> {
-        let reservations = match self.writer.reservations().await {
+        let reservations = match self.writer.outside().await {
             Err(Refusal::Stopping) => return Err(Refusal::Stopping),
             // It is a report only, and the next change makes it.
             Err(_) => return Ok(()),
             Ok(reservations) => reservations,
         };
-        let outside: BTreeMap<PoolKey, Vec<IpAddr>> = self
-            .in_force
-            .outside(&reservations)
-            .into_iter()
-            .map(|(pool, addresses)| (pool.clone(), addresses))
-            .collect();
+        let mut outside: BTreeMap<PoolKey, Vec<IpAddr>> = BTreeMap::new();
+        for reservation in reservations {
+            outside
+                .entry(reservation.pool)
+                .or_default()
+                .push(reservation.address);
+        }
         for (pool, addresses) in &outside {
             if self.outside.get(pool) != Some(addresses) {
                 tracing::warn!(

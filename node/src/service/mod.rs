@@ -1,0 +1,191 @@
+//! The gRPC service that the CNI plugin calls.
+
+mod deadline;
+mod incoming;
+mod listener;
+mod observed;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use api::pool_key::PoolKind;
+use rpc::v1::ipam_service_server::{IpamService, IpamServiceServer};
+use rpc::v1::{
+    AllocateRequest, AllocateResponse, AllocationInfo, DeallocateRequest, DeallocateResponse,
+    IsAllocatedRequest, IsAllocatedResponse, PoolType, Route, StatusRequest, StatusResponse,
+};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use crate::call::{AllocateCall, CheckCall, ReleaseCall};
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
+use crate::reservation::Grant;
+use crate::writer::{Caller, Connection, Writer};
+
+use observed::Observed;
+
+pub use listener::{ListenError, Listener};
+
+/// So long a request that runs may take after the service was told to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Why the service ended, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Nobody can connect.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The socket is of no use to the runtime.
+    #[error("serving on {address}: {source}")]
+    Socket {
+        /// Where.
+        address: crate::bind_address::BindAddress,
+        /// How it failed.
+        source: std::io::Error,
+    },
+    /// The server failed.
+    #[error("serving gRPC: {0}")]
+    Server(#[from] tonic::transport::Error),
+}
+
+/// Answers on `listener` until `stop`; calls `ready` as soon as clients can connect. What runs then is finished, within
+/// [`GRACE`]; the socket is removed. The store's lock must be held all the while, so the writer must be stopped after it.
+pub async fn serve(
+    listener: Listener,
+    writer: Writer,
+    metrics: Metrics,
+    ready: impl FnOnce(),
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let socket = listener.listen()?;
+    let incoming = incoming::incoming(&listener.address, socket).map_err(|source| ServeError::Socket {
+        address: listener.address.clone(),
+        source,
+    })?;
+    tracing::info!(address = %listener.address, "answering");
+    ready();
+    let (told, mut overdue) = tokio::sync::oneshot::channel();
+    let stop = async {
+        stop.await;
+        // The receiver lives as long as this does.
+        let _ = told.send(());
+    };
+    let service = IpamServiceServer::new(Service { writer, metrics });
+    let server = Server::builder()
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, stop);
+    let result = tokio::select! {
+        result = server => result,
+        () = async {
+            let _ = (&mut overdue).await;
+            tokio::time::sleep(GRACE).await;
+        } => {
+            tracing::warn!(grace = ?GRACE, "a request was still running and was dropped");
+            Ok(())
+        }
+    };
+    listener.close();
+    Ok(result?)
+}
+
+struct Service {
+    writer: Writer,
+    metrics: Metrics,
+}
+
+#[tonic::async_trait]
+impl IpamService for Service {
+    async fn allocate(
+        &self,
+        request: Request<AllocateRequest>,
+    ) -> Result<Response<AllocateResponse>, Status> {
+        let caller = caller(&request);
+        let parameters = request.into_inner().parameters;
+        let observed = Observed::new(&self.metrics, "Allocate", parameters.as_ref());
+        let result = async {
+            self.writer
+                .allocate(AllocateCall::parse(parameters)?, caller)
+                .await
+        }
+        .await;
+        let grants = observed.answer(result.map_err(Status::from), |grants| {
+            grants.iter().map(|grant| grant.address.to_string()).collect()
+        })?;
+        Ok(Response::new(AllocateResponse {
+            allocations: grants.iter().map(allocation).collect(),
+        }))
+    }
+
+    async fn is_allocated(
+        &self,
+        request: Request<IsAllocatedRequest>,
+    ) -> Result<Response<IsAllocatedResponse>, Status> {
+        let parameters = request.into_inner().parameters;
+        let observed = Observed::new(&self.metrics, "IsAllocated", parameters.as_ref());
+        let result = async { self.writer.is_allocated(CheckCall::parse(parameters)?).await }.await;
+        observed.answer(result.map_err(Status::from), |()| Vec::new())?;
+        Ok(Response::new(IsAllocatedResponse {}))
+    }
+
+    async fn deallocate(
+        &self,
+        request: Request<DeallocateRequest>,
+    ) -> Result<Response<DeallocateResponse>, Status> {
+        let caller = caller(&request);
+        let parameters = request.into_inner().parameters;
+        let observed = Observed::new(&self.metrics, "Deallocate", parameters.as_ref());
+        let result = async {
+            self.writer
+                .deallocate(ReleaseCall::parse(parameters)?, caller)
+                .await
+        }
+        .await;
+        observed.answer(result.map_err(Status::from), |released| {
+            released
+                .iter()
+                .map(|reservation| reservation.address.to_string())
+                .collect()
+        })?;
+        Ok(Response::new(DeallocateResponse {}))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let observed = Observed::new(&self.metrics, "Status", None);
+        let result = self.writer.can_allocate().await;
+        // Whatever the reason, it is not the caller's.
+        let result = result.map_err(|refusal: Refusal| Status::unavailable(refusal.to_string()));
+        observed.answer(result, |()| Vec::new())?;
+        Ok(Response::new(StatusResponse {}))
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Caller {
+    let timeout = request.metadata().get("grpc-timeout");
+    Caller {
+        deadline: timeout
+            .and_then(|header| deadline::parse(header.to_str().ok()?))
+            .and_then(|timeout| Instant::now().checked_add(timeout)),
+        connection: request.extensions().get::<Connection>().cloned(),
+    }
+}
+
+fn allocation(grant: &Grant) -> AllocationInfo {
+    let pool_type = match grant.pool.kind() {
+        PoolKind::IpPool => PoolType::Ippool,
+        PoolKind::CidrPool => PoolType::Cidrpool,
+    };
+    AllocationInfo {
+        pool: grant.pool.name().to_owned(),
+        ip: grant.address.to_string(),
+        gateway: grant.gateway.map(|ip| ip.to_string()).unwrap_or_default(),
+        pool_type: pool_type.into(),
+        routes: grant
+            .routes
+            .iter()
+            .map(|route| Route {
+                dest: route.to_string(),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,184 @@
+//! What is said and counted of each request.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rpc::v1::IpamParameters;
+use tonic::{Code, Status};
+
+use crate::metrics::Metrics;
+
+/// One request, from its arrival to its answer. Dropped before, it was given up by its caller, which is counted and said
+/// like any answer.
+pub(super) struct Observed {
+    metrics: Metrics,
+    method: &'static str,
+    id: u64,
+    subject: Subject,
+    start: Instant,
+    answered: bool,
+}
+
+/// For whom a request is, as it says itself.
+#[derive(Default)]
+struct Subject {
+    container: String,
+    interface: String,
+    pod: String,
+    pools: Vec<String>,
+    network: String,
+}
+
+impl Observed {
+    pub(super) fn new(metrics: &Metrics, method: &'static str, parameters: Option<&IpamParameters>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let subject = parameters.map(|parameters| Subject {
+            container: parameters.cni_containerid.clone(),
+            interface: parameters.cni_ifname.clone(),
+            pod: parameters
+                .metadata
+                .as_ref()
+                .map(|m| format!("{}/{}", m.k8s_pod_namespace, m.k8s_pod_name))
+                .unwrap_or_default(),
+            pools: parameters.pools.clone(),
+            network: parameters.network_name.clone(),
+        });
+        Self {
+            metrics: metrics.clone(),
+            method,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            subject: subject.unwrap_or_default(),
+            start: Instant::now(),
+            answered: false,
+        }
+    }
+
+    /// Counts `result` and says it; `addresses` says which ones it is about, if it succeeded.
+    pub(super) fn answer<T>(
+        mut self,
+        result: Result<T, Status>,
+        addresses: impl FnOnce(&T) -> Vec<String>,
+    ) -> Result<T, Status> {
+        self.answered = true;
+        self.count(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        let Self {
+            method,
+            id,
+            start,
+            subject,
+            ..
+        } = &self;
+        let Subject {
+            container,
+            interface,
+            pod,
+            pools,
+            network,
+        } = subject;
+        let (pools, duration) = (pools.join(","), start.elapsed());
+        match &result {
+            Ok(answer) => {
+                let addresses = addresses(answer).join(",");
+                let text = match *method {
+                    "Allocate" => "reserved",
+                    "Deallocate" if addresses.is_empty() => "nothing to release",
+                    "Deallocate" => "released",
+                    _ => {
+                        tracing::debug!(
+                            request = id,
+                            method,
+                            container,
+                            interface,
+                            pod,
+                            pools,
+                            network,
+                            ?duration,
+                            "ok"
+                        );
+                        return result;
+                    }
+                };
+                tracing::info!(
+                    request = id,
+                    method,
+                    pools,
+                    addresses,
+                    pod,
+                    container,
+                    interface,
+                    network,
+                    ?duration,
+                    "{text}"
+                );
+            }
+            Err(status) => tracing::error!(
+                request = id,
+                method,
+                code = name(status.code()),
+                error = status.message(),
+                pools,
+                pod,
+                container,
+                interface,
+                network,
+                ?duration,
+                "refused"
+            ),
+        }
+        result
+    }
+
+    fn count(&self, code: Code) {
+        self.metrics
+            .requests
+            .with_label_values(&[self.method, name(code)])
+            .inc();
+        let duration = self.start.elapsed().as_secs_f64();
+        self.metrics
+            .request_duration
+            .with_label_values(&[self.method])
+            .observe(duration);
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.count(Code::Cancelled);
+            let Self {
+                method,
+                id,
+                start,
+                subject,
+                ..
+            } = &*self;
+            tracing::warn!(
+                request = id, method, pod = subject.pod, container = subject.container, interface = subject.interface,
+                duration = ?start.elapsed(), "the caller gave up before it was answered"
+            );
+        }
+    }
+}
+
+/// The code's name in gRPC's own spelling.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
