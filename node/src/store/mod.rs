@@ -116,4 +116,4 @@ fn data_version(connection: &rusqlite::Connection) -> rusqlite::Result<i64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

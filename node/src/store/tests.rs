@@ -1,1 +1,305 @@
+//! Opening whatever may lie at a store's path.
 
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::lock::try_flock;
+use super::*;
+use crate::ledger::Knowledge;
+use crate::ledger::testing::{add, key, pool};
+
+/// Makes the database refuse to grow beyond so many pages, as a full disk does.
+pub(crate) fn limit_pages(store: &Store, pages: u32) {
+    let connection = &store.database.connection;
+    connection
+        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+        .unwrap();
+}
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    (folder, store)
+}
+
+fn open(path: &Path) -> Result<(Store, Ledger), StoreError> {
+    Store::open(StoreLock::take(path)?)
+}
+
+/// Every file but the lock's, with its bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap())
+        .map(|file| {
+            (
+                file.file_name().into_string().unwrap(),
+                fs::read(file.path()).unwrap_or_default(),
+            )
+        })
+        .filter(|(name, _)| name != "store.lock")
+        .collect()
+}
+
+/// Opening fails with a message that has `part` in it and names the store, and changes nothing.
+fn refused(folder: &Path, part: &str) {
+    let before = files(folder);
+    let error = open(&folder.join("store")).unwrap_err().to_string();
+    assert!(error.contains(part) && error.contains("/store"), "{error}");
+    assert_eq!(files(folder), before, "{error}");
+}
+
+/// A store with `count` reservations, closed.
+fn filled(path: &Path, count: u32) {
+    let (store, _) = open(path).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction
+        .set_table(&[pool("p", "10.0.0.0", "10.0.255.255")], "now")
+        .unwrap();
+    for n in 0..count {
+        let call = add(&format!("container-{n}"), &["p"]);
+        let stamp = rpc::journal::Stamp {
+            boot_id: "b".to_owned(),
+            boottime_ns: n.into(),
+        };
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into();
+        let new = New {
+            pool: &key("p"),
+            address,
+            call: &call,
+            pool_config: "{}",
+            created: "now",
+            stamp: &stamp,
+        };
+        transaction.insert_all(&[new]).unwrap();
+    }
+    transaction.commit().unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn an_absent_store_is_made_whole_and_private() {
+    let (folder, path) = folder();
+    let (store, ledger) = open(&path).unwrap();
+    assert_eq!(
+        (ledger.knowledge(), ledger.reservations().count()),
+        (Knowledge::Nothing, 0)
+    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mode: String = store
+        .database
+        .connection
+        .pragma_query_value(None, "journal_mode", |r| r.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    store.close().unwrap();
+    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["store"]);
+}
+
+#[test]
+fn what_was_committed_is_there_again_though_nobody_closed_it() {
+    let (folder, path) = folder();
+    filled(&path, 3);
+    let (store, _) = open(&path).unwrap();
+    let transaction = store.begin().unwrap();
+    transaction.delete(crate::reservation::RowId(1)).unwrap();
+    transaction.commit().unwrap();
+    // As after kill -9: what is on the disk now, log and all, is what the next start finds.
+    let copy = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(folder.path()) {
+        fs::write(copy.path().join(name), bytes).unwrap();
+    }
+    assert!(copy.path().join("store-wal").metadata().unwrap().len() > 0);
+    let (_, ledger) = open(&copy.path().join("store")).unwrap();
+    assert_eq!(ledger.reservations().map(|r| r.id.0).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(ledger.knowledge(), Knowledge::Persisted);
+}
+
+#[test]
+fn a_store_that_was_being_made_is_made_anew() {
+    let (folder, path) = folder();
+    fs::write(folder.path().join("store.new"), "half").unwrap();
+    fs::write(folder.path().join("store.new-journal"), "half").unwrap();
+    open(&path).unwrap().0.close().unwrap();
+    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["store"]);
+    // It got its name, but the other one is still there.
+    fs::hard_link(&path, folder.path().join("store.new")).unwrap();
+    open(&path).unwrap().0.close().unwrap();
+    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["store"]);
+}
+
+#[test]
+fn an_empty_file_is_an_empty_store_unless_there_was_one() {
+    let (folder, path) = folder();
+    // The Go daemon leaves it on every node that never served an ADD.
+    fs::write(&path, "").unwrap();
+    open(&path).unwrap().0.close().unwrap();
+    for trace in ["store-wal", "store-journal", "store.go.json", "store.reserve"] {
+        fs::write(&path, "").unwrap();
+        fs::write(folder.path().join(trace), "x").unwrap();
+        refused(folder.path(), "has been lost");
+        fs::remove_file(folder.path().join(trace)).unwrap();
+    }
+}
+
+#[test]
+fn an_absent_store_whose_log_is_there_is_not_absent() {
+    let (folder, path) = folder();
+    filled(&path, 1);
+    fs::remove_file(&path).unwrap();
+    fs::write(folder.path().join("store-wal"), "commits").unwrap();
+    refused(folder.path(), "put the store back");
+    fs::remove_file(folder.path().join("store-wal")).unwrap();
+    open(&path).unwrap();
+}
+
+#[test]
+fn one_daemon_at_a_time() {
+    let (folder, path) = folder();
+    let (store, _) = open(&path).unwrap();
+    let error = open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("pid {}", std::process::id())) && error.contains("--store-file"),
+        "{error}"
+    );
+    store.close().unwrap();
+    open(&path).unwrap().0.close().unwrap();
+    // The Go daemon locks the store itself.
+    let theirs = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    assert!(try_flock(&theirs).unwrap());
+    refused(folder.path(), "Go ipam-node?");
+}
+
+#[test]
+fn the_store_itself_is_locked_against_a_go_daemon_all_the_while() {
+    let (_folder, path) = folder();
+    for _ in 0..2 {
+        let (store, _) = open(&path).unwrap();
+        let theirs = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(!try_flock(&theirs).unwrap());
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let (folder, path) = folder();
+    for (content, part) in [
+        (
+            r#"{"version":1,"checksum":4046880319,"pools":{}}"#,
+            "Go ipam-node (JSON)",
+        ),
+        (r#"{"version":1,"checksum":40468"#, "Go ipam-node (JSON)"),
+        ("garbage", "neither a database of ipam-node"),
+        ("SQLite format 3\0", "neither a database of ipam-node"),
+    ] {
+        fs::write(&path, content).unwrap();
+        refused(folder.path(), part);
+    }
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x)")
+        .unwrap();
+    refused(folder.path(), "another program");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused(folder.path(), "is a folder");
+}
+
+#[test]
+fn a_later_format_is_left_alone() {
+    let (folder, path) = folder();
+    filled(&path, 1);
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 7)
+        .unwrap();
+    refused(folder.path(), "has format 7");
+}
+
+#[test]
+fn a_damaged_store_is_left_alone() {
+    let (folder, path) = folder();
+    filled(&path, 1000);
+    let whole = fs::read(&path).unwrap();
+    let write = |bytes: &[u8]| fs::write(&path, bytes).unwrap();
+    write(&whole[..whole.len() / 2]);
+    refused(folder.path(), "is damaged");
+    write(&whole[..whole.len() - 100]);
+    refused(folder.path(), "is damaged");
+    write(&whole);
+    // Page 5 of 4096 bytes: a header that is no page's.
+    OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all_at(&[0xff; 64], 4 * 4096)
+        .unwrap();
+    refused(folder.path(), "is damaged");
+    write(&whole);
+    open(&path).unwrap();
+}
+
+#[test]
+fn a_store_that_contradicts_itself_is_left_alone() {
+    let (folder, path) = folder();
+    filled(&path, 2);
+    let behind = Connection::open(&path).unwrap();
+    behind
+        .execute("UPDATE reservations SET address = '::1' WHERE id = 1", [])
+        .unwrap();
+    behind
+        .execute("UPDATE reservations SET address = '0:0::1' WHERE id = 2", [])
+        .unwrap();
+    behind.close().unwrap();
+    let error = open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("reservations 1 and 2 of pool p are both of address ::1"),
+        "{error}"
+    );
+    drop(folder);
+}
+
+#[test]
+fn where_nothing_can_be_written_the_message_says_where() {
+    let error = open(Path::new("/proc/self/store")).unwrap_err().to_string();
+    assert!(error.contains("/proc/self/store.lock"), "{error}");
+    let error = open(Path::new("/nowhere/store")).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/store.lock"), "{error}");
+}
+
+#[test]
+fn an_id_is_never_used_again() {
+    let (_folder, path) = folder();
+    filled(&path, 2);
+    for expected in [3, 4] {
+        let (store, ledger) = open(&path).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for reservation in ledger.reservations() {
+            transaction.delete(reservation.id).unwrap();
+        }
+        let call = add("next", &["p"]);
+        let stamp = rpc::journal::Stamp {
+            boot_id: String::new(),
+            boottime_ns: 0,
+        };
+        let address = "10.0.0.1".parse().unwrap();
+        let new = New {
+            pool: &key("p"),
+            address,
+            call: &call,
+            pool_config: "",
+            created: "",
+            stamp: &stamp,
+        };
+        assert_eq!(transaction.insert_all(&[new]).unwrap()[0].id.0, expected);
+        transaction.commit().unwrap();
+        store.close().unwrap();
+    }
+}

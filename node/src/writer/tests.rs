@@ -13,6 +13,7 @@ use super::*;
 use crate::clock::BootClock;
 use crate::ledger::testing::{add, key, owner, pool};
 use crate::store::StoreLock;
+use crate::store::tests::limit_pages;
 
 /// A daemon's core, and the folder that outlives it.
 struct Core {
@@ -283,8 +284,8 @@ async fn a_journal_entry_leaves_what_was_reserved_after_it() {
     };
     let old_file = core.leave("2.json", "a", old);
     core.writer.set_table(Vec::new()).await.unwrap();
-    assert!(!file.exists() && !old_file.exists(), "they are done with");
     assert_eq!(core.held().await, ["a 10.0.0.1"]);
+    assert!(!file.exists() && !old_file.exists(), "they are done with");
     core.leave("3.json", "a", clock.stamp());
     core.until(&[]).await;
 }
@@ -448,6 +449,74 @@ async fn a_failed_commit_refuses_the_whole_batch_and_ends_the_writer() {
     drop(behind);
     let core = start_with(core.folder, BootClock::new().unwrap());
     assert_eq!(core.held().await, ["before 10.0.0.1"]);
+}
+
+fn is_full<T: std::fmt::Debug>(result: &Result<T, Refusal>) -> bool {
+    matches!(result, Err(refusal @ Refusal::StoreFull { .. }) if refusal.to_string().contains("make room"))
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = parts(folder.path(), BootClock::new().unwrap());
+    limit_pages(&parts.store, 14);
+    let metrics = parts.metrics.clone();
+    let (writer, ended) = spawn(parts).unwrap();
+    let core = Core {
+        folder,
+        writer,
+        ended,
+        metrics,
+    };
+    core.writer
+        .set_table(vec![pool("p", "10.0.0.1", "10.0.255.255")])
+        .await
+        .unwrap();
+    let mut containers = Vec::new();
+    let refused = loop {
+        let container = format!("c{}", containers.len());
+        match core.add(&container, &["p"]).await {
+            Ok(_) => containers.push(container),
+            refused => break refused,
+        }
+    };
+    assert!(is_full(&refused), "{refused:?}");
+    assert!(containers.len() > 10);
+    // The two share a batch, and only one comes to nothing.
+    let (refused, released) = futures::join!(core.add("more", &["p"]), core.del(&containers[0]));
+    assert!(is_full(&refused), "{refused:?}");
+    assert_eq!(released.len(), 1);
+    assert_eq!(core.held().await.len(), containers.len() - 1);
+    for container in &containers[1..] {
+        assert_eq!(core.del(container).await.len(), 1);
+    }
+    let core = core.restart().await;
+    assert!(core.held().await.is_empty());
+    core.add("again", &["p"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_the_reserve_nothing_is_reserved_until_there_is_room_for_it() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
+    let folder = core.end().await;
+    let reserve = folder.path().join("store.reserve");
+    std::fs::remove_file(&reserve).unwrap();
+    // No room for it.
+    std::fs::create_dir(&reserve).unwrap();
+    let core = start_with(folder, BootClock::new().unwrap());
+    assert!(is_full(&core.add("b", &["p"]).await));
+    assert!(is_full(&core.writer.can_allocate().await));
+    assert_eq!(core.del("a").await, ["10.0.0.1"]);
+    std::fs::remove_dir(&reserve).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while core.writer.can_allocate().await.is_err() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    core.add("b", &["p"]).await.unwrap();
+    assert!(reserve.is_file());
 }
 
 #[tokio::test]
