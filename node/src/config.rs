@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use api::validate::is_dns_subdomain;
 
 use crate::bind_address::BindAddress;
+use crate::cleaner::Pace;
 use crate::flags::Cli;
 use crate::install::{BinaryInstall, ConfInstall, ShimConf};
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub metrics_address: String,
     /// Address of the probes, as [`process::endpoints`] reads it.
     pub probe_address: String,
+    /// How often and how patiently the cleaner checks; no flag changes it.
+    pub cleaner_pace: Pace,
 }
 
 /// Everything that is wrong with a command line.
@@ -103,6 +106,7 @@ impl Config {
                 kubeconfig: cli.common.kubeconfig,
                 metrics_address: cli.metrics_bind_address,
                 probe_address: cli.health_probe_bind_address,
+                cleaner_pace: Pace::default(),
             }),
             _ => Err(ConfigError(faults)),
         }

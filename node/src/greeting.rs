@@ -39,3 +39,47 @@ async fn exchange(mut connection: impl AsyncRead + AsyncWrite + Unpin) -> io::Re
         Err(io::Error::other("the answer is not HTTP/2"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that says `answer` to whatever it is told first.
+    async fn server(answer: &'static [u8]) -> BindAddress {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = BindAddress::Tcp(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut greeting = [0; CLIENT.len()];
+            connection.read_exact(&mut greeting).await.unwrap();
+            connection.write_all(answer).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_server_of_http2_answers() {
+        greet(&server(b"\0\0\0\x04\0\0\0\0\0").await).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_server_does_not() {
+        greet(&server(b"HTTP/1.1 400 Bad Request\r\n").await)
+            .await
+            .unwrap_err();
+        greet(&server(b"").await).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn nobody_does_not() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = BindAddress::Tcp(gone.local_addr().unwrap());
+        drop(gone);
+        greet(&address).await.unwrap_err();
+        greet(&BindAddress::Unix("/nowhere/sock".into()))
+            .await
+            .unwrap_err();
+    }
+}
