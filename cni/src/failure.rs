@@ -166,9 +166,13 @@ mod tests {
 
     #[test]
     fn a_status_that_nobody_sent_is_a_lost_answer() {
-        let broken = Status::from_error(Box::new(std::io::Error::other("reset")));
+        // Also with the codes that mean something else when the daemon sends them.
+        let made_up = [Status::unavailable(""), Status::internal("")].map(|mut status| {
+            status.set_source(std::sync::Arc::new(std::io::Error::other("reset")));
+            status
+        });
         let no_trailer = Status::unknown("protocol error");
-        for status in [broken, no_trailer] {
+        for status in made_up.into_iter().chain([no_trailer]) {
             let failure = of_status(&status);
             assert_eq!(
                 (failure.kind, failure.cni_code()),

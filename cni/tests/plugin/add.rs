@@ -1,7 +1,8 @@
 //! ADD and CHECK: what the daemon is asked, and what becomes of its answer.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 use rpc::v1::{AllocationInfo, PoolType};
 use serde_json::json;
@@ -207,6 +208,39 @@ fn a_daemon_that_accepts_and_says_nothing_ends_in_the_deadline() {
     let node = Node::new();
     let _hung = UnixListener::bind(node.socket()).unwrap();
     let (code, msg) = node.impatient_call("ADD", "1.0.0").run().error();
+    assert_eq!(code, 999);
+    assert!(
+        msg.contains("DeadlineExceeded") && msg.contains("within 1s"),
+        "{msg}"
+    );
+}
+
+#[test]
+fn an_answer_that_stops_in_the_middle_ends_in_the_deadline() {
+    // HTTP/2 frames: SETTINGS, then HEADERS of the first stream (":status: 200", "content-type: application/grpc"),
+    // and never any DATA.
+    const HALF_AN_ANSWER: &[u8] = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\
+        \x00\x00\x13\x01\x04\x00\x00\x00\x01\x88\x5f\x10application/grpc";
+    let node = Node::new();
+    let listener = UnixListener::bind(node.socket()).unwrap();
+    let stops = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut received = Vec::new();
+        // The message itself is not compressed.
+        while !received.windows(5).any(|bytes| bytes == b"pool1") {
+            let mut more = [0; 512];
+            let length = connection.read(&mut more).unwrap();
+            assert!(length > 0, "the plugin hung up");
+            received.extend_from_slice(&more[..length]);
+        }
+        connection.write_all(HALF_AN_ANSWER).unwrap();
+        // Until the plugin hangs up.
+        let _ = connection.read_to_end(&mut received);
+    });
+    let start = Instant::now();
+    let (code, msg) = node.impatient_call("ADD", "1.0.0").run().error();
+    stops.join().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_eq!(code, 999);
     assert!(
         msg.contains("DeadlineExceeded") && msg.contains("within 1s"),
