@@ -8,7 +8,7 @@ use tokio::time::timeout;
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The API server refused it, or couldn't be reached.
-    #[error(transparent)]
+    #[error("{}", described(.0))]
     Api(#[from] kube::Error),
     /// No answer came. The API server may have done what it was asked to, or may do it later.
     #[error("no answer within {} s", .0.as_secs_f32())]
@@ -23,6 +23,15 @@ impl CallError {
             Self::Api(kube::Error::Api(status)) => Some(status),
             _ => None,
         }
+    }
+}
+
+/// An error of the client, for people. The API server's own words, without the object that they come in.
+#[must_use]
+pub fn described(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => process::chain(other),
     }
 }
 

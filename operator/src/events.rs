@@ -83,7 +83,7 @@ impl Poster {
             }
             if let Err(error) = self.post(&order).await {
                 allowed = !error.status().is_some_and(kube::core::Status::is_forbidden);
-                let text = process::chain(&error);
+                let text = error.to_string();
                 if allowed {
                     tracing::warn!(reason = order.notice.reason, "an event can't be posted: {text}");
                 } else {

@@ -75,8 +75,8 @@ impl Pool for IPPool {
             said,
             without_range,
             stale: match findings {
-                Findings::Valid { stale, .. } => stale.len(),
-                Findings::Invalid(_) => 0,
+                Findings::Valid { stale, .. } => Some(stale.len()),
+                Findings::Invalid(_) => None,
             },
             unjudged: needy.unjudged,
         }

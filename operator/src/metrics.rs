@@ -69,16 +69,22 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// What the plan for `pool` found.
-    pub fn planned(&self, pool: &str, without_range: usize, stale: usize, status_bytes: usize) {
+    /// What the plan for `pool` found. What it couldn't find stays as it was.
+    pub fn planned(&self, pool: &str, without_range: usize, stale: Option<usize>, status_bytes: usize) {
         for (gauge, value) in [
-            (&self.without_range, without_range),
+            (&self.without_range, Some(without_range)),
             (&self.stale, stale),
-            (&self.status_bytes, status_bytes),
+            (&self.status_bytes, Some(status_bytes)),
         ] {
-            gauge
-                .with_label_values(&[pool])
-                .set(i64::try_from(value).unwrap_or(i64::MAX));
+            if let Some(value) = value {
+                gauge
+                    .with_label_values(&[pool])
+                    .set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+        }
+        // So that they are there before the first one.
+        for counter in [&self.writes, &self.conflicts] {
+            counter.with_label_values(&[pool]).inc_by(0);
         }
     }
 
@@ -131,7 +137,7 @@ mod tests {
     fn a_deleted_pool_leaves_nothing() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
-        metrics.planned("pool1", 1, 2, 300);
+        metrics.planned("pool1", 1, Some(2), 300);
         metrics.wrote("pool1");
         metrics.conflicted("pool1");
         let shown = text(&registry);

@@ -77,8 +77,8 @@ pub struct Plan<S> {
     pub said: Said,
     /// Nodes that are selected and have no range.
     pub without_range: usize,
-    /// Entries that stand and no longer fit.
-    pub stale: usize,
+    /// Entries that stand and no longer fit. `None` if that can't be said, because the spec is invalid.
+    pub stale: Option<usize>,
     /// Nodes on which the selector can't be evaluated: how many, and why on the first.
     pub unjudged: Option<(usize, String, SelectorError)>,
 }

@@ -128,5 +128,4 @@ fn pools<K: Pool>(pools: Api<DeserializeGuard<K>>) -> Events<PoolObject<K>> {
 async fn show_leadership(mut leadership: Leadership, metrics: Metrics) {
     leadership.gained().await;
     metrics.leads(true);
-    tracing::info!("dealing ranges");
 }

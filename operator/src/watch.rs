@@ -70,11 +70,22 @@ impl Log {
             );
             return;
         }
-        let text = process::chain(error);
+        let text = described(error, self.hint);
         if self.failing.as_ref() != Some(&text) {
-            tracing::warn!("can't watch {}, trying again: {text}; {}", self.what, self.hint);
+            tracing::warn!("can't watch {}, trying again: {text}", self.what);
             self.failing = Some(text);
         }
+    }
+}
+
+/// What went wrong, and what to look at if the API server refused it.
+fn described(error: &watcher::Error, hint: &str) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => format!("{} ({}); {hint}", status.message, status.code),
+        other => process::chain(other),
     }
 }
 

@@ -250,7 +250,7 @@ impl<K: Pool> Worker<K> {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(pool = %key, "the status can't be written, trying again: {}", process::chain(&error));
+                    tracing::warn!(pool = %key, "the status can't be written, trying again: {error}");
                     break;
                 }
             }

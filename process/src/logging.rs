@@ -40,8 +40,8 @@ fn filter(v: i32) -> Targets {
         4..=5 => (LevelFilter::DEBUG, LevelFilter::DEBUG),
         6.. => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    // kube logs each failed attempt of a watch; the watchers here say it once, with what it means.
-    let kube = if v <= 3 { LevelFilter::ERROR } else { libraries };
+    // kube logs each failed attempt, and hands the error to us; our callers say it once, with what it means.
+    let kube = if v <= 3 { LevelFilter::OFF } else { libraries };
     Targets::new()
         .with_default(libraries)
         .with_targets(OURS.map(|target| (target, ours)))

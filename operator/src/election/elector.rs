@@ -67,7 +67,7 @@ impl<S: LeaseStore> Elector<S> {
                 answer = self.store.ask(&ask, limit) => answer,
             };
             let answer = answer.unwrap_or_else(|error| {
-                self.log_failure(process::chain(&error));
+                self.log_failure(error.to_string());
                 Answer::Failed
             });
             let now = Instant::now();
@@ -88,11 +88,14 @@ impl<S: LeaseStore> Elector<S> {
                 }
                 self.terms.send_replace(Term::Until(end));
             }
-            if next == Next::AfterPause {
-                tokio::select! {
-                    () = release.requested() => break,
-                    () = sleep_until(self.pause_end(now)) => {}
-                }
+            let pause_end = match next {
+                Next::AtOnce | Next::Lost => continue,
+                Next::Soon => now + self.timing.retry / 4,
+                Next::AfterPause => now + self.pause(),
+            };
+            tokio::select! {
+                () = release.requested() => break,
+                () = sleep_until(self.before_term_ends(pause_end)) => {}
             }
         }
         self.terms.send_replace(Term::Standby);
@@ -100,12 +103,16 @@ impl<S: LeaseStore> Elector<S> {
         Ok(())
     }
 
-    /// A holder renews regularly, and not later than its term ends. Candidates spread, so as not to come all at once.
-    fn pause_end(&self, now: Instant) -> Instant {
+    /// A holder renews regularly. Candidates spread, so as not to come all at once.
+    fn pause(&self) -> Duration {
         match self.machine.leads_until() {
-            Some(end) => (now + self.timing.retry).min(end),
-            None => now + self.timing.retry.mul_f64(1.0 + 0.2 * random_fraction()),
+            Some(_) => self.timing.retry,
+            None => self.timing.retry.mul_f64(1.0 + 0.2 * random_fraction()),
         }
+    }
+
+    fn before_term_ends(&self, time: Instant) -> Instant {
+        self.machine.leads_until().map_or(time, |end| time.min(end))
     }
 
     /// Gives the lease back. A write of ours that nobody waited for may have come in between; one more attempt then.
@@ -123,12 +130,7 @@ impl<S: LeaseStore> Elector<S> {
                     }
                     Ok(Answer::Conflict) => {}
                     Ok(answer) => return tracing::warn!(?answer, "the lease {LEASE} can't be released"),
-                    Err(error) => {
-                        return tracing::warn!(
-                            "the lease {LEASE} can't be released: {}",
-                            process::chain(&error)
-                        );
-                    }
+                    Err(error) => return tracing::warn!("the lease {LEASE} can't be released: {error}"),
                 }
                 let asked = Instant::now();
                 if let Ok(answer) = self.store.ask(&Ask::Read, RELEASE_LIMIT).await {

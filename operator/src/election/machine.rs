@@ -38,6 +38,8 @@ pub enum Answer {
 pub enum Next {
     /// Now.
     AtOnce,
+    /// After a short pause: the last attempt failed, and the term goes on running out.
+    Soon,
     /// After the pause between attempts.
     AfterPause,
     /// Never: the lease was held, and is another's now.
@@ -140,10 +142,11 @@ impl Machine {
                 }
             }
             (_, Answer::Failed) => {
-                // What was seen may be outdated, and a write may have been done; a write that relies on it is refused then.
-                if self.leads_until.is_none() {
-                    self.turn = Turn::Read;
+                // A write may have been done: what was seen is outdated then, and the next write is refused.
+                if self.leads_until.is_some() {
+                    return Next::Soon;
                 }
+                self.turn = Turn::Read;
                 Next::AfterPause
             }
         }

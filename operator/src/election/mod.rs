@@ -39,7 +39,7 @@ impl Default for Timing {
             lease: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry: Duration::from_secs(2),
-            request: Duration::from_secs(3),
+            request: Duration::from_secs(4),
         }
     }
 }
