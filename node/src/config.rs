@@ -43,7 +43,8 @@ impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
+        f.write_str("the command line can't be used:")?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
     }
 }
 
@@ -259,7 +260,11 @@ mod tests {
         .into();
         let error = parse(&arguments).unwrap_err();
         assert_eq!(error.0.len(), 8, "{error}");
-        assert!(error.to_string().starts_with("node-name is required parameter; "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("the command line can't be used:\n  node-name is required parameter; ")
+        );
         for part in [
             "ippools-namespace \"\"",
             "bind-address is invalid: unsupported scheme",

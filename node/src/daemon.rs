@@ -168,7 +168,10 @@ impl Daemon {
             .map_err(|error| format!("ipam-node doesn't answer at its own address {address}: {error}"))?;
         self.gates.socket.open();
         if self.writer.can_allocate().await == Err(Refusal::NoTable) {
-            tracing::info!("no pools are known from before: ADD is refused until the API server was reached");
+            self.gates
+                .pools
+                .close("none are known, as the API server was not reached yet");
+            tracing::info!("no pools are known from before: ADD is refused until the API server is reached");
         } else {
             self.gates.pools.open();
             let pools = self.writer.table().await?;

@@ -22,9 +22,6 @@ const SHIM: &str = "Shim CNI configuration flags (what the daemon installs on th
     after_long_help = AFTER_HELP
 )]
 pub struct Cli {
-    #[command(flatten)]
-    pub(crate) common: CommonFlags,
-
     /// Name of the Node that this daemon serves. Required. In a pod, take it from spec.nodeName.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, help_heading = DAEMON)]
     pub(crate) node_name: String,
@@ -139,6 +136,9 @@ pub struct Cli {
         help_heading = SHIM
     )]
     pub(crate) cni_force_pool_name: bool,
+
+    #[command(flatten)]
+    pub(crate) common: CommonFlags,
 }
 
 impl CommandLine for Cli {
@@ -149,14 +149,17 @@ impl CommandLine for Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  In a DaemonSet:   ipam-node --node-name=$(NODE_NAME) --v=1 --logging-format=json
-  On a workstation: ipam-node --node-name=host-a --kubeconfig=$HOME/.kube/config --bind-address=unix:///tmp/a/sock \\
-                      --store-file=/tmp/a/store --cni-skip-nv-ipam-binary-copy --cni-skip-nv-ipam-config-creation
+  In a DaemonSet, with NODE_NAME taken from spec.nodeName:
+    ipam-node --node-name=$(NODE_NAME) --logging-format=json
+  By hand, with nothing installed:
+    ipam-node --node-name=host-a --kubeconfig=$HOME/.kube/config \\
+      --bind-address=unix:///tmp/a/sock --store-file=/tmp/a/store \\
+      --cni-skip-nv-ipam-binary-copy --cni-skip-nv-ipam-config-creation
 
 What it reads and writes:
-  <store-file>          the reservations and this node's ranges, an SQLite database
-  <socket>, released/   the socket, and beside it the DELs that came while no daemon ran
-  <cni-bin-dir>         nv-ipam; it stays when the daemon stops, and so does
-  <cni-conf-dir>        nv-ipam.conf, written at every start: edit the flags, not the file
+  <store-file>         the reservations and this node's ranges, an SQLite database
+  <socket>, released/  the socket, and beside it DELs that came while no daemon ran
+  <cni-bin-dir>        nv-ipam; it stays when the daemon stops, and so does
+  <cni-conf-dir>       nv-ipam.conf, written at every start: change flags, not the file
 
 It exits with 0 when SIGTERM or SIGINT asked it to, else with 1 after saying why.";

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, ValueEnum};
 
 use crate::version::VERSION;
@@ -84,7 +85,12 @@ pub struct CommonFlags {
 
     /// Path of a kubeconfig. Without it: the file that the environment variable KUBECONFIG names, or the service account
     /// of the pod.
-    #[arg(long, value_name = "PATH", help_heading = "Common flags")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
+        help_heading = "Common flags"
+    )]
     pub kubeconfig: Option<PathBuf>,
 }
 
@@ -240,6 +246,14 @@ mod tests {
             "--kubeconfig=/root/.kube/config",
         ])
         .unwrap();
+    }
+
+    #[test]
+    fn an_empty_kubeconfig_is_taken_as_go_takes_it() {
+        assert_eq!(
+            parse(&["--kubeconfig="]).unwrap().kubeconfig,
+            Some(PathBuf::new())
+        );
     }
 
     #[test]

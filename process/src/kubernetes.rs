@@ -36,12 +36,12 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The client's configuration: from the kubeconfig at `path`, or from the environment.
+/// The client's configuration: from the kubeconfig at `path`, or, without one or with an empty one, from the environment.
 ///
 /// The client retries nothing by itself, so that a caller's deadline holds, and gives up on a connection that can't be
 /// set up. It has no time limit for an answer, because a watch has none: callers bound what they wait for.
 pub async fn config(path: Option<&Path>) -> Result<Config, ClientError> {
-    let mut config = match path {
+    let mut config = match path.filter(|path| !path.as_os_str().is_empty()) {
         Some(path) => from_file(path).await.map_err(|source| ClientError::Kubeconfig {
             path: path.to_owned(),
             source,

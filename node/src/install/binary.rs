@@ -1,7 +1,7 @@
 //! The shim itself.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -79,13 +79,18 @@ fn is_same(source: &Path, target: &Path) -> io::Result<bool> {
     if wanted.len() != there.len() || wanted.permissions().mode() != there.permissions().mode() {
         return Ok(false);
     }
-    let (mut source, mut target) = (BufReader::new(source).bytes(), BufReader::new(target).bytes());
+    let (mut source, mut target) = (BufReader::new(source), BufReader::new(target));
     loop {
-        match (source.next().transpose()?, target.next().transpose()?) {
-            (None, None) => return Ok(true),
-            (a, b) if a != b => return Ok(false),
-            _ => {}
+        let (a, b) = (source.fill_buf()?, target.fill_buf()?);
+        let length = a.len().min(b.len());
+        if length == 0 {
+            return Ok(a.is_empty() && b.is_empty());
         }
+        if a[..length] != b[..length] {
+            return Ok(false);
+        }
+        source.consume(length);
+        target.consume(length);
     }
 }
 
