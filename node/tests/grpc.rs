@@ -470,7 +470,9 @@ async fn a_caller_that_gave_up_gets_nothing_reserved() {
         parameters: Some(parameters("dead", &["v4"])),
     };
     let call = dying.allocate(request);
-    tokio::time::timeout(Duration::from_millis(100), call).await.expect_err("the writer stands");
+    tokio::time::timeout(Duration::from_millis(100), call)
+        .await
+        .expect_err("the writer stands");
     drop(dying);
     go.send(()).unwrap();
     assert_eq!(served.writer.reservations().await.unwrap(), []);

@@ -71,7 +71,7 @@ pub enum Fatal {
 
 /// The end of the writer thread, to be waited for.
 #[derive(Debug)]
-pub struct Ended(oneshot::Receiver<Result<(), Fatal>>);
+pub struct Ended(Option<oneshot::Receiver<Result<(), Fatal>>>);
 
 /// Starts the writer thread. It runs until [`Writer::stop`], or until every handle is dropped.
 pub fn spawn<C: Clock>(parts: Parts<C>) -> io::Result<(Writer, Ended)> {
@@ -84,13 +84,19 @@ pub fn spawn<C: Clock>(parts: Parts<C>) -> io::Result<(Writer, Ended)> {
             // Nobody may wait for it.
             let _ = end.send(result);
         })?;
-    Ok((Writer { queue }, Ended(ended)))
+    Ok((Writer { queue }, Ended(Some(ended))))
 }
 
 impl Ended {
-    /// Waits until the thread has ended, and the store is closed and its lock given up.
-    pub async fn wait(self) -> Result<(), Fatal> {
-        self.0.await.unwrap_or(Err(Fatal::Panicked))
+    /// Waits until the thread has ended, and the store is closed and its lock given up. How it ended is said once; after
+    /// that it is `Ok`. Nothing is lost when this future is dropped.
+    pub async fn wait(&mut self) -> Result<(), Fatal> {
+        let Some(ended) = &mut self.0 else {
+            return Ok(());
+        };
+        let result = ended.await.unwrap_or(Err(Fatal::Panicked));
+        self.0 = None;
+        result
     }
 }
 

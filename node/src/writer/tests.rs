@@ -56,7 +56,7 @@ impl Core {
         self.folder.path().join("store")
     }
 
-    async fn end(self) -> TempDir {
+    async fn end(mut self) -> TempDir {
         self.writer.stop().await;
         self.ended.wait().await.unwrap();
         self.folder
@@ -418,7 +418,7 @@ const FAIL_AT_COMMIT: &str = "
 
 #[tokio::test]
 async fn a_failed_commit_refuses_the_whole_batch_and_ends_the_writer() {
-    let core = start();
+    let mut core = start();
     core.writer.set_table(small()).await.unwrap();
     core.add("before", &["p"]).await.unwrap();
     let behind = rusqlite::Connection::open(core.store()).unwrap();
