@@ -242,10 +242,10 @@ mod tests {
             ("cni_ifname", |p| p.cni_ifname.clear()),
             ("metadata", |p| p.metadata = None),
             ("k8s_pod_name", |p| {
-                p.metadata.as_mut().unwrap().k8s_pod_name.clear()
+                p.metadata.as_mut().unwrap().k8s_pod_name.clear();
             }),
             ("k8s_pod_namespace", |p| {
-                p.metadata.as_mut().unwrap().k8s_pod_namespace.clear()
+                p.metadata.as_mut().unwrap().k8s_pod_namespace.clear();
             }),
         ];
         for (field, apply) in breaks {

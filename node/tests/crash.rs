@@ -1,5 +1,7 @@
 //! The daemon, killed at any moment: what it answered holds, and what it did not answer can be made undone.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -221,7 +223,7 @@ async fn plugins(folder: PathBuf, mut number: usize, interfaces: Interfaces) {
                     .lock()
                     .unwrap()
                     .insert(container.clone(), Known::Held(ip.clone()));
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     alive = del(&mut client, &folder, &container).await;
                     Known::Gone
                 } else {
@@ -229,7 +231,7 @@ async fn plugins(folder: PathBuf, mut number: usize, interfaces: Interfaces) {
                 }
             }
             // The caller saw an error, so the runtime sends a DEL; the daemon may be down.
-            Err(_) if number % 2 == 0 => {
+            Err(_) if number.is_multiple_of(2) => {
                 alive = del(&mut client, &folder, &container).await;
                 Known::Gone
             }

@@ -1,5 +1,7 @@
 //! The service over a real socket, on a real store: what a plugin sees.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -436,10 +438,10 @@ impl Clock for Gate {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_gave_up_gets_nothing_reserved() {
-    let (hold, held) = channel();
+    let (hold, told) = channel();
     let served = serve_with(Gate {
         clock: BootClock::new().unwrap(),
-        hold: held,
+        hold: told,
     })
     .await;
     let table = vec![pool(

@@ -30,12 +30,12 @@ impl Files {
     }
 
     /// A database that is being made. Nobody reads it.
-    pub(super) fn new(&self) -> PathBuf {
+    pub(super) fn unfinished(&self) -> PathBuf {
         self.beside(".new")
     }
 
     /// What SQLite may leave of a database that was being made.
-    pub(super) fn new_journal(&self) -> PathBuf {
+    pub(super) fn unfinished_journal(&self) -> PathBuf {
         self.beside(".new-journal")
     }
 

@@ -1,5 +1,6 @@
 //! From a path to an open store.
 
+use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -141,19 +142,17 @@ fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
 }
 
 fn known_version(files: &Files, found: i64) -> Result<(), StoreError> {
-    if found == schema::VERSION {
-        Ok(())
-    } else if found > schema::VERSION {
-        Err(StoreError::TooNew {
+    match found.cmp(&schema::VERSION) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::TooNew {
             path: files.store.clone(),
             found,
             known: schema::VERSION,
-        })
-    } else {
-        Err(StoreError::unusable(
+        }),
+        Ordering::Less => Err(StoreError::unusable(
             &files.store,
             format!("has the impossible format {found}"),
-        ))
+        )),
     }
 }
 
@@ -174,7 +173,7 @@ fn no_trace(files: &Files, what: &'static str, traces: &[std::path::PathBuf]) ->
 }
 
 fn remove_unfinished(files: &Files) -> Result<(), StoreError> {
-    for path in [files.new(), files.new_journal()] {
+    for path in [files.unfinished(), files.unfinished_journal()] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(StoreError::io("removing an unfinished", &path)(error));
@@ -188,7 +187,7 @@ fn remove_unfinished(files: &Files) -> Result<(), StoreError> {
 /// Makes an empty store beside the path and gives it the name with `publish`, when it is complete and on stable storage.
 /// Until then a crash leaves a file that the next start removes.
 fn create(files: &Files, publish: fn(&Path, &Path) -> io::Result<()>) -> Result<File, StoreError> {
-    let new = &files.new();
+    let new = &files.unfinished();
     let failed = |step| StoreError::io(step, new);
     // SQLite takes the permissions of its logs from here.
     let mut options = OpenOptions::new();

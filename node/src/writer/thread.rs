@@ -136,7 +136,9 @@ impl<C: Clock> Thread<C> {
             Ok(()) => {
                 writes.into_iter().for_each(Write::answer);
                 if let Some(journal) = &self.journal {
-                    pending.iter().for_each(|entry| journal.done(entry));
+                    for entry in pending {
+                        journal.done(entry);
+                    }
                     self.metrics.journal_pending.set(0);
                 }
                 self.count();
