@@ -170,8 +170,10 @@ impl Daemon {
         if self.writer.can_allocate().await == Err(Refusal::NoTable) {
             self.gates
                 .pools
-                .close("none are known, as the API server was not reached yet");
-            tracing::info!("no pools are known from before: ADD is refused until the API server is reached");
+                .close("none are known, they could not be read from the API server yet");
+            tracing::info!(
+                "no pools are known from before: ADD is refused until they could be read from the API server"
+            );
         } else {
             self.gates.pools.open();
             let pools = self.writer.table().await?;

@@ -29,7 +29,10 @@ impl WatchLog {
                 if let Some(trouble) = trouble(error)
                     && self.changed(&trouble)
                 {
-                    tracing::warn!("can't watch {}, trying on: {trouble}", self.what);
+                    tracing::warn!(
+                        "{} can't be watched, trying again and again: {trouble}",
+                        self.what
+                    );
                 }
             }
         }
@@ -53,6 +56,10 @@ fn trouble(error: &Error) -> Option<String> {
         Error::NoResourceVersion => Some(error.to_string()),
         Error::InitialListFailed(cause) | Error::WatchStartFailed(cause) | Error::WatchFailed(cause) => {
             match cause {
+                kube::Error::Api(status) if status.code == 404 => Some(format!(
+                    "{} (is the CustomResourceDefinition installed?)",
+                    status.message
+                )),
                 kube::Error::Api(status) => Some(status.message.clone()),
                 kube::Error::SerdeError(_) => Some(cause.to_string()),
                 _ => None,

@@ -2,4 +2,5 @@
 
 mod api_server_away;
 mod stale_addresses;
+mod start_and_stop;
 mod support;

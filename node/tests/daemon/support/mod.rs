@@ -184,7 +184,12 @@ impl Daemon {
     /// SIGTERM.
     pub(crate) async fn stop(self) {
         self.shutdown.request();
-        timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
+        self.end().await.unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(self) -> Result<(), Fatal> {
+        timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 }
 
