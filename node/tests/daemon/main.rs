@@ -1,5 +1,7 @@
 //! The whole daemon in this process, against an API server in memory, through its socket.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
 mod api_server_away;
 mod stale_addresses;
 mod start_and_stop;

@@ -254,26 +254,22 @@ fn answer(shared: Shared, kind: Kind, uri: &Uri) -> Response {
     if shared.objects.lock().unwrap().fails {
         return failure();
     }
-    match parameter(uri, "watch") {
-        Some("true" | "1") => {
-            let from = parameter(uri, "resourceVersion")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
-            Body::from_stream(follow(shared, kind, from, selected)).into_response()
-        }
-        _ => {
-            let objects = shared.objects.lock().unwrap();
-            let items: Vec<&Value> = objects
-                .current
-                .iter()
-                .filter(|((its_kind, _), object)| *its_kind == kind && selected(object))
-                .map(|(_, object)| object)
-                .collect();
-            json!({"metadata": {"resourceVersion": objects.version.to_string()}, "items": items})
-                .to_string()
-                .into_response()
-        }
+    if matches!(parameter(uri, "watch"), Some("true" | "1")) {
+        let from = parameter(uri, "resourceVersion")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        return Body::from_stream(follow(shared, kind, from, selected)).into_response();
     }
+    let objects = shared.objects.lock().unwrap();
+    let items: Vec<&Value> = objects
+        .current
+        .iter()
+        .filter(|((its_kind, _), object)| *its_kind == kind && selected(object))
+        .map(|(_, object)| object)
+        .collect();
+    json!({"metadata": {"resourceVersion": objects.version.to_string()}, "items": items})
+        .to_string()
+        .into_response()
 }
 
 /// The events after version `from`, as they happen.
