@@ -11,6 +11,7 @@ pub struct Metrics {
     without_range: IntGaugeVec,
     stale: IntGaugeVec,
     status_bytes: IntGaugeVec,
+    plans: IntCounterVec,
     writes: IntCounterVec,
     conflicts: IntCounterVec,
     leader: IntGauge,
@@ -37,6 +38,10 @@ impl Metrics {
             status_bytes: gauges(
                 "nv_ipam_controller_status_bytes",
                 "Size of the pool's status as JSON. The API server takes about 1.5 MB.",
+            )?,
+            plans: counters(
+                "nv_ipam_controller_plans_total",
+                "How often the pool was planned, because something changed that concerns it.",
             )?,
             writes: counters(
                 "nv_ipam_controller_status_writes_total",
@@ -86,6 +91,7 @@ impl Metrics {
         for counter in [&self.writes, &self.conflicts] {
             counter.with_label_values(&[pool]).inc_by(0);
         }
+        self.plans.with_label_values(&[pool]).inc();
     }
 
     /// The status of `pool` was written.
@@ -104,7 +110,7 @@ impl Metrics {
         for gauge in [&self.without_range, &self.stale, &self.status_bytes] {
             let _ = gauge.remove_label_values(&[pool]);
         }
-        for counter in [&self.writes, &self.conflicts] {
+        for counter in [&self.plans, &self.writes, &self.conflicts] {
             let _ = counter.remove_label_values(&[pool]);
         }
     }
@@ -145,6 +151,7 @@ mod tests {
             r#"nv_ipam_controller_nodes_without_range{pool="pool1"} 1"#,
             r#"nv_ipam_controller_stale_allocations{pool="pool1"} 2"#,
             r#"nv_ipam_controller_status_bytes{pool="pool1"} 300"#,
+            r#"nv_ipam_controller_plans_total{pool="pool1"} 1"#,
             r#"nv_ipam_controller_status_writes_total{pool="pool1"} 1"#,
             r#"nv_ipam_controller_status_conflicts_total{pool="pool1"} 1"#,
             r#"leader_election_master_status{name="dd1643cf.nvidia.com"} 0"#,

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
-use futures::{StreamExt, future};
+use futures::{StreamExt, future, stream};
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -29,8 +29,21 @@ where
         hint,
         failing: None,
     };
-    watch(api, watcher::Config::default().timeout(RENEWED_EVERY_SECONDS))
+    let one = move || {
+        watch(
+            api.clone(),
+            watcher::Config::default().timeout(RENEWED_EVERY_SECONDS),
+        )
         .backoff(ResetTimerBackoff::new(Retries::default(), LONGEST_RETRY * 2))
+        // kube lists again after an expiry that the watch tells of, but not if the API server answers with one.
+        .scan(false, |refused, event| {
+            let over = *refused;
+            *refused = matches!(&event, Err(error @ watcher::Error::WatchStartFailed(_)) if is_expiry(error));
+            future::ready((!over).then_some(event))
+        })
+    };
+    stream::repeat_with(one)
+        .flatten()
         .filter_map(move |event| {
             future::ready(match event {
                 Ok(event) => {

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod api_server;
+pub(crate) mod controller;
+
 use api::ippool::{Allocation, IPPool};
 use api::selector::NodeLabels;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -1,0 +1,222 @@
+//! The whole controller against an API server in memory: what goes wrong around it.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use common::api_server::{ApiServer, EVENTS, Expiry, LEASES, NODES, POOLS};
+use common::controller::{
+    Controller, allocations, assert_disjoint, condition, eventually, holders, put_node, put_pool, seed_spec,
+};
+use operator::election::LEASE;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_changed_meanwhile_is_planned_again() {
+    let server = ApiServer::start().await;
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    // Another controller deals the first block while ours does.
+    server.faults.lock().unwrap().before_status_write = Some(Box::new(|server| {
+        let mut pool = server.get(POOLS, "pool1").unwrap();
+        pool["status"] = json!({"allocations": [
+            {"nodeName": "go", "startIP": "192.168.0.1", "endIP": "192.168.0.24"}]});
+        server.put(POOLS, pool);
+    }));
+    let controller = Controller::start(&server);
+    server.until("both", |s| allocations(s).len() == 2).await;
+    assert_eq!(holders(&server), ["go", "host-a"]);
+    assert_disjoint(&server);
+    assert_eq!(server.requests("PUT status"), 2);
+    let pool = r#"{pool="pool1"}"#;
+    let conflicts = || controller.metric(&format!("nv_ipam_controller_status_conflicts_total{pool}"));
+    eventually("the conflict to be counted", || conflicts() == Some(1)).await;
+    assert!(
+        condition(&server, "StaleAllocations").unwrap()["message"]
+            .as_str()
+            .unwrap()
+            .contains("go (node is gone)")
+    );
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_go_versions_crd_conditions_are_given_up_at_once() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().prune_conditions = true;
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    server.until("a block", |s| allocations(s).len() == 1).await;
+    server.delete(NODES, "host-a");
+    put_node(&server, "host-b", "worker");
+    server
+        .until("a second block", |s| allocations(s).len() == 2)
+        .await;
+    assert_eq!(
+        server.requests("PUT status"),
+        2,
+        "one for each change, none for conditions"
+    );
+    assert_eq!(condition(&server, "SpecValid"), None);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_post_events_everything_else_works() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().forbid_events = true;
+    put_node(&server, "a", "worker");
+    put_node(&server, "b", "worker");
+    put_pool(
+        &server,
+        &json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 200}),
+    );
+    let controller = Controller::start(&server);
+    let post = format!("POST {EVENTS}");
+    server.until("an attempt", |s| s.requests(&post) == 1).await;
+    let mut pool = server.get(POOLS, "pool1").unwrap();
+    pool["spec"]["subnet"] = json!("nonsense");
+    pool["metadata"]["generation"] = json!(2);
+    server.put(POOLS, pool);
+    server
+        .until("the condition", |s| {
+            condition(s, "SpecValid").is_some_and(|c| c["status"] == "False")
+        })
+        .await;
+    assert_eq!(allocations(&server).len(), 1);
+    let mut pool = server.get(POOLS, "pool1").unwrap();
+    pool["spec"]["subnet"] = json!("10.0.0.0/16");
+    pool["metadata"]["generation"] = json!(3);
+    server.put(POOLS, pool);
+    server
+        .until("a second block", |s| allocations(s).len() == 2)
+        .await;
+    assert_eq!(server.requests(&post), 1, "not tried again");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_a_watch_is_cut_is_caught_up_with() {
+    let server = ApiServer::start().await;
+    for name in ["host-a", "host-b"] {
+        put_node(&server, name, "worker");
+    }
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    server.until("two blocks", |s| allocations(s).len() == 2).await;
+    let cuts = [None, Some(Expiry::Event), Some(Expiry::Status)];
+    for (round, forget) in cuts.into_iter().enumerate() {
+        server.cut_watches(forget);
+        put_node(&server, &format!("host-c{round}"), "worker");
+        server
+            .until("a block more", |s| allocations(s).len() == 3 + round)
+            .await;
+    }
+    server.delete(NODES, "host-a");
+    server.cut_watches(Some(Expiry::Event));
+    server
+        .until("the condition", |s| {
+            condition(s, "StaleAllocations")
+                .is_some_and(|c| c["message"].as_str().unwrap().contains("host-a (node is gone)"))
+        })
+        .await;
+    assert_eq!(allocations(&server).len(), 5, "and its block stands");
+    assert_disjoint(&server);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_write_that_fails_is_tried_again() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().failing_status_writes = 3;
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    server.until("a block", |s| allocations(s).len() == 1).await;
+    assert_eq!(server.requests("PUT status"), 4);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_cannot_be_read_hinders_no_other() {
+    let server = ApiServer::start().await;
+    put_node(&server, "host-a", "worker");
+    server.put(
+        POOLS,
+        json!({"apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
+            "metadata": {"name": "broken", "namespace": "kube-system"}, "spec": {"subnet": 7}}),
+    );
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    server.until("a block", |s| allocations(s).len() == 1).await;
+    assert_eq!(server.get(POOLS, "broken").unwrap().get("status"), None);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losing_the_lease_ends_the_process_with_an_error() {
+    let server = ApiServer::start().await;
+    let controller = Controller::start(&server);
+    server
+        .until("the lease", |s| s.get(LEASES, LEASE).is_some())
+        .await;
+    let mut lease = server.get(LEASES, LEASE).unwrap();
+    lease["spec"]["holderIdentity"] = json!("usurper");
+    server.put(LEASES, lease);
+    let error = controller.running.await.unwrap().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("lost the lease dd1643cf.nvidia.com to usurper"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_ends_within_a_second_whatever_it_waits_for() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().swallow_status_writes = true;
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    server
+        .until("a write that hangs", |s| s.requests("PUT status") == 1)
+        .await;
+    let start = Instant::now();
+    controller.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(server.get(LEASES, LEASE).unwrap()["spec"]["holderIdentity"], "");
+}
+
+/// Killed just when its n-th request arrives at the API server, and started again: the end is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_request_the_end_is_the_same() {
+    let mut ends = BTreeSet::new();
+    for kill_at in 1..=12 {
+        let server = ApiServer::start().await;
+        for i in 0..40 {
+            put_node(&server, &format!("node-{i}"), "worker");
+        }
+        put_pool(&server, &seed_spec());
+        let controller = Controller::start(&server);
+        server
+            .until("the request, or the end", |s| {
+                s.all_requests() >= kill_at || allocations(s).len() == 40
+            })
+            .await;
+        controller.kill().await;
+        // Its lease would have to expire first.
+        if server.get(LEASES, LEASE).is_some() {
+            server.delete(LEASES, LEASE);
+        }
+        let controller = Controller::start(&server);
+        server.until("every block", |s| allocations(s).len() == 40).await;
+        ends.insert(json!(allocations(&server)).to_string());
+        controller.stop().await;
+    }
+    assert_eq!(ends.len(), 1);
+}
