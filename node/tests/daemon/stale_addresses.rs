@@ -29,8 +29,9 @@ fn with_pool() -> ApiServer {
 }
 
 /// Waits until whatever is to be released has been.
-async fn judged(daemon: &Daemon, api_server: &ApiServer) {
+async fn judged(node: &Node, daemon: &Daemon, api_server: &ApiServer) {
     daemon.add_when_known(PROBE).await;
+    node.seen(PROBE).await;
     api_server.delete_pod("probe");
     daemon.released(PROBE).await;
 }
@@ -42,7 +43,7 @@ async fn the_address_of_a_deleted_pod_is_released_and_no_other() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(WEB).await;
-    judged(&daemon, &api_server).await;
+    judged(&node, &daemon, &api_server).await;
     assert!(daemon.has(WEB).await, "its pod is there");
     api_server.put_pod("web", "u2", NODE, &json!({}));
     daemon.released(WEB).await;
@@ -56,7 +57,7 @@ async fn a_pod_that_only_the_api_server_knows_keeps_its_address() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(WEB).await;
-    judged(&daemon, &api_server).await;
+    judged(&node, &daemon, &api_server).await;
     assert!(daemon.has(WEB).await);
     daemon.stop().await;
 }
@@ -68,7 +69,7 @@ async fn a_static_pod_keeps_its_address() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(WEB).await;
-    judged(&daemon, &api_server).await;
+    judged(&node, &daemon, &api_server).await;
     assert!(daemon.has(WEB).await);
     daemon.stop().await;
 }
@@ -79,7 +80,7 @@ async fn a_pod_that_the_api_server_never_had_keeps_its_address_until_the_machine
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(WEB).await;
-    judged(&daemon, &api_server).await;
+    judged(&node, &daemon, &api_server).await;
     assert!(daemon.has(WEB).await);
     daemon.stop().await;
 
@@ -100,16 +101,12 @@ async fn that_a_pod_was_seen_is_recorded_at_its_events() {
     let mut config = node.config();
     config.cleaner_pace.interval = Duration::from_secs(3600);
     let daemon = node.start_with(config).await;
-    daemon.add_when_known(PROBE).await;
-    daemon.add(WEB).await.unwrap();
+    daemon.add_when_known(WEB).await;
+    api_server.put_pod("web", "u1", NODE, &json!({}));
+    node.seen(WEB).await;
+    daemon.add(PROBE).await.unwrap();
     api_server.delete_pod("probe");
-    let store = Connection::open(node.path("store")).unwrap();
-    let seen = async || {
-        let query = "SELECT pod_name FROM reservations WHERE pod_seen";
-        store.query_row(query, [], |row| row.get::<_, String>(0)).ok()
-    };
-    assert_eq!(within("a pod is recorded", seen).await, "probe");
-    store.close().unwrap();
+    node.seen(PROBE).await;
     daemon.stop().await;
 }
 
@@ -119,7 +116,8 @@ async fn an_api_server_that_fails_releases_nothing() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(PROBE).await;
-    api_server.fail(true);
+    node.seen(PROBE).await;
+    api_server.fail_pod_reads(true);
     api_server.delete_pod("probe");
     let before = api_server.pod_reads();
     within("it asked often enough", async || {
@@ -127,7 +125,7 @@ async fn an_api_server_that_fails_releases_nothing() {
     })
     .await;
     assert!(daemon.has(PROBE).await);
-    api_server.fail(false);
+    api_server.fail_pod_reads(false);
     daemon.released(PROBE).await;
     daemon.stop().await;
 }
@@ -138,6 +136,7 @@ async fn a_reservation_made_while_its_predecessor_is_judged_stands() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(PROBE).await;
+    node.seen(PROBE).await;
     api_server.hold_pod_answers();
     let before = api_server.pod_reads();
     api_server.delete_pod("probe");

@@ -52,11 +52,12 @@ async fn it_is_ready_when_pools_are_known_and_also_from_before() {
     let probes = config.probe_address.clone();
 
     let daemon = node.start_with(config.clone()).await;
-    let unready = fetch(&probes, "/readyz").await.unwrap();
-    assert!(
-        unready.starts_with("HTTP/1.1 503") && unready.contains("pools: none are known"),
-        "{unready}"
-    );
+    within("it says why it isn't ready", async || {
+        let answer = fetch(&probes, "/readyz").await?;
+        let says_why = answer.starts_with("HTTP/1.1 503") && answer.contains("pools: none are known");
+        says_why.then_some(())
+    })
+    .await;
     assert!(
         fetch(&probes, "/healthz")
             .await
@@ -89,6 +90,7 @@ async fn what_it_does_is_counted() {
     let metrics = config.metrics_address.clone();
     let daemon = node.start_with(config).await;
     daemon.add_when_known(WEB).await;
+    node.seen(WEB).await;
     api_server.delete_pod("web");
     daemon.released(WEB).await;
     let shown = async |line: &str| {

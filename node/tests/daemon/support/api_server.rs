@@ -32,7 +32,7 @@ struct Objects {
     events: Vec<(u64, Kind, &'static str, Value)>,
     /// How often single pods were asked for.
     pod_reads: usize,
-    fails: bool,
+    pod_reads_fail: bool,
 }
 
 /// An API server. Its objects outlive its processes: it can be stopped and started on the same port.
@@ -127,9 +127,9 @@ impl ApiServer {
         .to_string()
     }
 
-    /// From now on every request is answered with an error, or no longer.
-    pub(crate) fn fail(&self, fails: bool) {
-        self.objects.lock().unwrap().fails = fails;
+    /// From now on requests for single pods are answered with an error, or no longer.
+    pub(crate) fn fail_pod_reads(&self, fail: bool) {
+        self.objects.lock().unwrap().pod_reads_fail = fail;
     }
 
     /// From now on requests for single pods wait.
@@ -229,8 +229,8 @@ async fn pod(State(shared): State<Shared>, Path((namespace, name)): Path<(String
     shared.objects.lock().unwrap().pod_reads += 1;
     shared.pod_answers.acquire().await.unwrap().forget();
     let objects = shared.objects.lock().unwrap();
-    if objects.fails {
-        return failure();
+    if objects.pod_reads_fail {
+        return status(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
     }
     match objects.current.get(&(Kind::Pod, format!("{namespace}/{name}"))) {
         Some(pod) => pod.to_string().into_response(),
@@ -251,9 +251,6 @@ fn answer(shared: Shared, kind: Kind, uri: &Uri) -> Response {
         node.as_ref()
             .is_none_or(|node| object["spec"]["nodeName"] == **node)
     };
-    if shared.objects.lock().unwrap().fails {
-        return failure();
-    }
     if matches!(parameter(uri, "watch"), Some("true" | "1")) {
         let from = parameter(uri, "resourceVersion")
             .and_then(|text| text.parse().ok())
@@ -301,10 +298,6 @@ fn follow(
             }
         },
     )
-}
-
-fn failure() -> Response {
-    status(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
 }
 
 fn status(code: StatusCode, reason: &str) -> Response {

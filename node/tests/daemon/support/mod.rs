@@ -99,6 +99,17 @@ impl Node {
         }
     }
 
+    /// Waits until it is recorded that the interface's pod was seen in the API.
+    pub(crate) async fn seen(&self, interface: Interface) {
+        let store = rusqlite::Connection::open(self.path("store")).unwrap();
+        let query = "SELECT 1 FROM reservations WHERE container = ? AND pod_seen";
+        within("the pod is recorded as seen", async || {
+            store.query_row(query, [interface.container], |_| Ok(())).ok()
+        })
+        .await;
+        store.close().unwrap();
+    }
+
     /// Starts the daemon and waits until it answers.
     pub(crate) async fn start(&self) -> Daemon {
         self.start_with(self.config()).await
