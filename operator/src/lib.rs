@@ -7,7 +7,7 @@
 //! * [`cache`] and [`objects`]: what the watches have told; [`pace`]: how often a pool is planned.
 //! * [`election::machine`]: what a candidate for the lease does next.
 //!
-//! The shell around them: [`run`] puts together [`watch`], [`worker`], [`status`], [`events`], [`election`] and [`metrics`].
+//! The shell around them: [`run`] puts together [`watch`], [`worker`] with its [`tools`], [`status`], [`events`], [`election`] and [`metrics`].
 
 pub mod cache;
 pub mod call;
@@ -26,5 +26,6 @@ pub mod pace;
 pub mod pool;
 pub mod run;
 pub mod status;
+pub mod tools;
 pub mod watch;
 pub mod worker;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use operator::election::Timing;
 use operator::flags::Flags;
 use operator::run::{self, Settings};
-use operator::worker::Gates;
+use operator::tools::Gates;
 use process::endpoints::Endpoints;
 use process::readiness::Readiness;
 use process::shutdown::Shutdown;

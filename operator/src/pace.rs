@@ -38,9 +38,13 @@ impl Pace {
         Some(self.last.map_or(settled, |last| settled.max(last + self.gap)))
     }
 
+    /// A plan begins; what changes from now on takes another one.
+    pub fn begun(&mut self) {
+        self.wanted = None;
+    }
+
     /// Planned, and written if need be.
     pub fn done(&mut self, now: Instant) {
-        self.wanted = None;
         self.gap = self.next_gap(now).min(LONGEST_GAP);
         self.last = Some(now);
     }
@@ -74,6 +78,7 @@ mod tests {
         let mut run_until = |pace: &mut Pace, until: Instant| {
             while let Some(due) = pace.due().filter(|due| *due <= until) {
                 plans.push((due - start).as_millis());
+                pace.begun();
                 pace.done(due);
             }
         };
@@ -119,7 +124,19 @@ mod tests {
         }
         assert_eq!(waits, [20, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
         let due = pace.due().unwrap();
+        pace.begun();
         pace.done(due);
         assert_eq!(pace.due(), None);
+    }
+
+    #[test]
+    fn what_changes_during_a_plan_takes_another() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        pace.want(start);
+        pace.begun();
+        pace.want(start + 30 * MS);
+        pace.done(start + 40 * MS);
+        assert_eq!(pace.due(), Some(start + 140 * MS));
     }
 }

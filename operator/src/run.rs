@@ -23,8 +23,9 @@ use crate::metrics::Metrics;
 use crate::objects::{PoolObject, node_labels};
 use crate::pool::Pool;
 use crate::status::StatusWriter;
+use crate::tools::{Gates, Tools};
 use crate::watch::{self, Events};
-use crate::worker::{Gates, Tools, Worker};
+use crate::worker::Worker;
 
 /// How long a write that is under way may go on once the process is asked to end.
 const LAST_WRITE: Duration = Duration::from_millis(300);

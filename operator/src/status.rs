@@ -39,14 +39,13 @@ impl<K: Pool> StatusWriter<K> {
     }
 
     /// Writes `status`, which was planned from `pool`: only if the pool at the API server is still that one.
-    pub async fn write(&self, pool: &K, status: K::Status) -> Result<Outcome<K>, CallError> {
+    pub async fn write(&self, mut pool: K, status: K::Status) -> Result<Outcome<K>, CallError> {
         let name = pool.name_any();
-        let mut desired = pool.clone();
-        *desired.status_mut() = Some(status);
+        *pool.status_mut() = Some(status);
         // The resourceVersion in it is the condition of the write; who manages which field is the API server's business.
-        desired.meta_mut().managed_fields = None;
+        pool.meta_mut().managed_fields = None;
         let parameters = PostParams::default();
-        let written = self.api.replace_status(&name, &parameters, &desired);
+        let written = self.api.replace_status(&name, &parameters, &pool);
         match within(LIMIT, written).await {
             Ok(written) => Ok(Outcome::Written(written)),
             Err(error) => match error.status() {

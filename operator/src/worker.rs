@@ -1,66 +1,30 @@
 //! The loop that keeps pools planned: it takes in what the watches say, and plans each pool that something changed for.
 //!
-//! One task owns all of it, so there is nothing to lock; a write is waited for before anything else is done.
+//! One task owns all of it, so there is nothing to lock. One write is under way at a time.
 
 use std::collections::BTreeMap;
 
+use api::pool_key::PoolKey;
 use api::selector::NodeLabels;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
-use process::readiness::{Gate, Readiness};
 use process::shutdown::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cache::{Cache, Change};
-use crate::events::Recorder;
+use crate::call::CallError;
 use crate::findings::Said;
-use crate::leadership::Leadership;
-use crate::metrics::Metrics;
 use crate::nodes::wakes;
 use crate::objects::PoolObject;
 use crate::pace::Pace;
 use crate::pool::{Plan, Pool, World};
-use crate::status::{Outcome, StatusWriter};
+use crate::status::Outcome;
+use crate::tools::Tools;
 use crate::watch::Events;
-
-/// How often one plan is repeated because the pool changed under it, before the pool waits for its turn again.
-const ATTEMPTS: usize = 5;
-
-/// What the loop works with.
-#[derive(Debug)]
-pub struct Tools<K> {
-    /// Whether it may write.
-    pub leadership: Leadership,
-    /// Writes statuses.
-    pub writer: StatusWriter<K>,
-    /// Posts events.
-    pub recorder: Recorder,
-    /// Counts.
-    pub metrics: Metrics,
-    /// Opened when it knows what there is.
-    pub gates: Gates,
-}
-
-/// What readiness waits for.
-#[derive(Clone, Debug)]
-pub struct Gates {
-    nodes: Gate,
-    pools: Gate,
-}
-
-impl Gates {
-    /// Closed gates.
-    #[must_use]
-    pub fn of(readiness: &Readiness) -> Self {
-        Self {
-            nodes: readiness.gate("nodes"),
-            pools: readiness.gate("pools"),
-        }
-    }
-}
 
 /// The loop, for the pools of one kind.
 #[derive(Debug)]
@@ -80,6 +44,22 @@ struct Work {
     pace: Pace,
     said: Option<Said>,
     unjudged: usize,
+}
+
+/// A status write under way.
+struct Write<K: Pool> {
+    name: String,
+    key: PoolKey,
+    plan: Plan<K::Status>,
+    outcome: BoxFuture<'static, Result<Outcome<K>, CallError>>,
+}
+
+/// The answer to a write; never, if there is none under way.
+async fn answer<K: Pool>(write: &mut Option<Write<K>>) -> Result<Outcome<K>, CallError> {
+    match write {
+        Some(write) => (&mut write.outcome).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl<K: Pool> Worker<K> {
@@ -104,21 +84,32 @@ impl<K: Pool> Worker<K> {
     ) {
         let mut leadership = self.tools.leadership.clone();
         let mut led = false;
+        let mut write: Option<Write<K>> = None;
         loop {
             let leads = leadership.leads();
             if leads && !led {
                 self.want_all();
             }
             led = leads;
-            // Whatever has happened is taken in before anything is planned.
+            // Whatever has happened is taken in before anything is planned, and while something is written. Only pools wait
+            // for the end of a write: its own event would come before its answer.
             tokio::select! {
                 biased;
-                () = shutdown.requested() => return,
+                () = shutdown.requested() => break,
                 Some(event) = nodes.next() => self.node_event(event),
-                Some(event) = pools.next() => self.pool_event(event),
+                Some(event) = pools.next(), if write.is_none() => self.pool_event(event),
                 () = leadership.gained(), if !led => {}
-                name = self.due(), if led => self.reconcile(&name).await,
+                outcome = answer(&mut write) => {
+                    if let Some(done) = write.take() {
+                        self.finish(done, outcome);
+                    }
+                }
+                name = self.due(), if led && write.is_none() => write = self.begin(&name),
             }
+        }
+        if write.is_some() {
+            // Its outcome is for the next one to see.
+            drop(answer(&mut write).await);
         }
     }
 
@@ -188,9 +179,7 @@ impl<K: Pool> Worker<K> {
         match self.pools.get(name).map(PoolObject::pool) {
             None => {
                 self.work.remove(name);
-                self.tools
-                    .metrics
-                    .forget(api::pool_key::PoolKey::new(K::KIND, name).as_str());
+                self.tools.metrics.forget(PoolKey::new(K::KIND, name).as_str());
             }
             Some(Err(reason)) => {
                 tracing::error!(pool = name, kind = %K::KIND, "the pool can't be read, and is left as it is: {reason}");
@@ -211,52 +200,63 @@ impl<K: Pool> Worker<K> {
         }
     }
 
-    /// Plans a pool, and writes what comes out, until it stands.
-    async fn reconcile(&mut self, name: &str) {
-        for _ in 0..ATTEMPTS {
-            let Some(Ok(pool)) = self.pools.get(name).map(PoolObject::pool) else {
-                return;
-            };
-            let pool = pool.clone();
-            let mut plan = self.plan(&pool);
-            let Some(status) = plan.status.take() else {
-                self.settled(&pool, plan);
-                return;
-            };
-            if !self.tools.leadership.leads() {
-                return;
-            }
-            let key = pool.key();
-            match self.tools.writer.write(&pool, status).await {
-                Ok(Outcome::Written(written)) => {
-                    self.tools.metrics.wrote(key.as_str());
-                    tracing::debug!(pool = %key, version = ?written.resource_version(), "wrote the status");
-                    self.notice_pruning(&written);
-                    self.settled(&written, plan);
-                    self.pools.learn(written.into());
-                    return;
-                }
-                Ok(Outcome::Changed(now)) => {
-                    self.tools.metrics.conflicted(key.as_str());
-                    tracing::debug!(pool = %key, "the pool changed while it was planned; planning again");
-                    if self.pools.learn(now.into()).is_some() {
-                        self.pool_changed(name);
-                    }
-                }
-                Ok(Outcome::Gone) => {
-                    // The watch will say so, too.
-                    self.pools.forget(name);
-                    self.pool_changed(name);
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(pool = %key, "the status can't be written, trying again: {error}");
-                    break;
-                }
-            }
+    /// Plans a pool, and begins to write what comes out, if something does.
+    fn begin(&mut self, name: &str) -> Option<Write<K>> {
+        let pool = self.pools.get(name)?.pool().ok()?.clone();
+        let mut plan = self.plan(&pool);
+        let status = plan.status.take();
+        // The last look before a write: a plan takes its time.
+        if status.is_some() && !self.tools.leadership.leads() {
+            return None;
         }
-        if let Some(work) = self.work.get_mut(name) {
-            work.pace.failed(Instant::now());
+        self.work.get_mut(name)?.pace.begun();
+        let Some(status) = status else {
+            self.settle(&pool, plan);
+            return None;
+        };
+        let (key, writer) = (pool.key(), self.tools.writer.clone());
+        let outcome = async move { writer.write(pool, status).await };
+        Some(Write {
+            name: name.to_owned(),
+            key,
+            plan,
+            outcome: outcome.boxed(),
+        })
+    }
+
+    fn finish(&mut self, write: Write<K>, outcome: Result<Outcome<K>, CallError>) {
+        let Write { name, key, plan, .. } = write;
+        let now = Instant::now();
+        match outcome {
+            Ok(Outcome::Written(written)) => {
+                self.tools.metrics.wrote(key.as_str());
+                tracing::debug!(pool = %key, version = ?written.resource_version(), "wrote the status");
+                self.notice_pruning(&written);
+                self.settle(&written, plan);
+                self.pools.learn(written.into());
+            }
+            Ok(Outcome::Changed(current)) => {
+                self.tools.metrics.conflicted(key.as_str());
+                tracing::debug!(pool = %key, "the pool changed while it was planned; planning again");
+                if self.pools.learn(current.into()).is_some() {
+                    self.pool_changed(&name);
+                }
+                if let Some(work) = self.work.get_mut(&name) {
+                    work.pace.done(now);
+                    work.pace.want(now);
+                }
+            }
+            Ok(Outcome::Gone) => {
+                // The watch will say so, too.
+                self.pools.forget(&name);
+                self.pool_changed(&name);
+            }
+            Err(error) => {
+                tracing::warn!(pool = %key, "the status can't be written, trying again: {error}");
+                if let Some(work) = self.work.get_mut(&name) {
+                    work.pace.failed(now);
+                }
+            }
         }
     }
 
@@ -271,7 +271,7 @@ impl<K: Pool> Worker<K> {
     }
 
     /// What `plan` wanted stands in `pool` now: what remains is to tell of it.
-    fn settled(&mut self, pool: &K, plan: Plan<K::Status>) {
+    fn settle(&mut self, pool: &K, plan: Plan<K::Status>) {
         let Some(work) = self.work.get_mut(&pool.name_any()) else {
             return;
         };

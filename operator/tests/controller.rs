@@ -70,6 +70,25 @@ async fn a_thousand_nodes_in_a_burst_take_few_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_come_during_a_write_are_dealt_with_the_next() {
+    let server = ApiServer::start().await;
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    server.faults.lock().unwrap().before_status_write = Some(Box::new(|server| {
+        for i in 0..1000 {
+            put_node(server, &format!("node-{i:04}"), "worker");
+        }
+    }));
+    let controller = Controller::start(&server);
+    server
+        .until("every block", |s| allocations(s).len() == 1001)
+        .await;
+    let writes = server.requests("PUT status");
+    assert!(writes <= 3, "{writes} writes");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_of_nodes_that_change_no_membership_wake_nobody() {
     let server = ApiServer::start().await;
     put_node(&server, "host-a", "worker");

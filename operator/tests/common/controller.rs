@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::{Client, Config};
 use operator::election::Timing;
 use operator::run::{self, Settings};
-use operator::worker::Gates;
+use operator::tools::Gates;
 use process::Fatal;
 use process::readiness::Readiness;
 use process::shutdown::Shutdown;
