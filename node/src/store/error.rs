@@ -73,8 +73,16 @@ pub enum StoreError {
         /// What is still there.
         trace: PathBuf,
     },
+    /// The disk is full.
+    #[error("no room on the disk for {step} {}: make room on its file system, then start ipam-node again", path.display())]
+    NoRoom {
+        /// What was done.
+        step: &'static str,
+        /// To what.
+        path: PathBuf,
+    },
     /// SQLite failed.
-    #[error("{step} the store {}: {source}", path.display())]
+    #[error("{step} {}: {source}", path.display())]
     Sqlite {
         /// What was done.
         step: &'static str,
@@ -91,12 +99,19 @@ const REPAIR: &str = "Put back a copy from before, or move it away: then this no
 impl StoreError {
     pub(super) fn io(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { step, path, source }
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull => Self::NoRoom { step, path },
+            _ => Self::Io { step, path, source },
+        }
     }
 
     pub(super) fn sqlite(step: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
+        use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE};
         let path = path.to_owned();
-        move |source| Self::Sqlite { step, path, source }
+        move |source| match source.sqlite_error().map(|error| error.extended_code) {
+            Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE) => Self::NoRoom { step, path },
+            _ => Self::Sqlite { step, path, source },
+        }
     }
 
     pub(super) fn unusable(path: &Path, problem: impl Into<String>) -> Self {

@@ -39,14 +39,19 @@ impl Files {
         self.beside(".new-journal")
     }
 
-    /// Room on the disk for releasing when there is no other.
+    /// Room on the disk that is kept for the log while there is none.
     pub(super) fn reserve(&self) -> PathBuf {
         self.beside(".reserve")
     }
 
+    /// SQLite's write-ahead log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.beside("-wal")
+    }
+
     /// Files that hold commits which the database doesn't, or may hold them.
     pub(super) fn logs(&self) -> [PathBuf; 2] {
-        [self.beside("-wal"), self.beside("-journal")]
+        [self.log(), self.beside("-journal")]
     }
 
     /// Files that only this daemon makes, and that tell that it had a store here.

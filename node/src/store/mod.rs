@@ -1,7 +1,8 @@
 //! Reservations on stable storage: one SQLite database, and the files beside it.
 //!
-//! Beside the database `<store>` lie `<store>-wal` and `<store>-shm` (SQLite's), `<store>.lock` ([`StoreLock`]),
-//! `<store>.reserve` ([`Reserve`]), and for a moment `<store>.new`, a database that is being made.
+//! Beside the database `<store>` lie `<store>.lock` ([`StoreLock`]); while it is open `<store>-wal` and `<store>-shm`
+//! (SQLite's), while it is closed `<store>.reserve` (room for the former); for a moment `<store>.new`, a database that is
+//! being made.
 //!
 //! A crash at any instant leaves every commit that returned, and of one that didn't return all or nothing.
 
@@ -9,12 +10,13 @@ mod error;
 mod files;
 mod lock;
 mod open;
-mod reserve;
+mod room;
 mod rows;
 mod schema;
 mod transaction;
 
 use std::cell::Cell;
+use std::io;
 use std::path::Path;
 
 use rusqlite::TransactionBehavior;
@@ -23,7 +25,6 @@ use crate::ledger::Ledger;
 
 pub use error::StoreError;
 pub use lock::StoreLock;
-pub use reserve::Reserve;
 pub use rows::LoadError;
 pub use transaction::{New, Transaction};
 
@@ -31,7 +32,6 @@ pub use transaction::{New, Transaction};
 #[derive(Debug)]
 pub struct Store {
     database: open::Database,
-    reserve: Reserve,
     /// What other programs had changed in the database when it was last read whole.
     data_version: Cell<i64>,
     /// Released after everything else.
@@ -43,16 +43,21 @@ impl Store {
     ///
     /// Whatever else is there is refused and left as it is, unless it is a sound database of ours.
     pub fn open(lock: StoreLock) -> Result<(Self, Ledger), StoreError> {
-        let database = open::open(&lock.files)?;
-        let reserve = Reserve::new(lock.files.reserve());
+        let reserve = lock.files.reserve();
+        let give_back =
+            || room::give_back(&reserve).map_err(StoreError::io("removing the reserve", &reserve));
+        let database = match open::open(&lock.files) {
+            Err(StoreError::NoRoom { .. }) if give_back()? => open::open(&lock.files)?,
+            opened => opened?,
+        };
+        give_back()?;
         let store = Self {
             database,
-            reserve,
             data_version: Cell::new(0),
             lock,
         };
         let ledger = store.load().map_err(|error| match error {
-            LoadError::Sqlite(error) => StoreError::sqlite("reading", store.path())(error),
+            LoadError::Sqlite(error) => StoreError::sqlite("reading the store", store.path())(error),
             LoadError::Conflict(conflict) => {
                 StoreError::unusable(store.path(), format!("contradicts itself ({conflict})"))
             }
@@ -64,12 +69,6 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.lock.files.store
-    }
-
-    /// The room that is kept for releasing.
-    #[must_use]
-    pub fn reserve(&self) -> &Reserve {
-        &self.reserve
     }
 
     /// Reads everything.
@@ -98,15 +97,32 @@ impl Store {
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
 
+    /// Makes sure that releasing has room on the disk even if it is full otherwise; fails if that room isn't there now.
+    /// A checkpoint gives up a part of it, so call this after each.
+    pub fn keep_room(&self) -> io::Result<()> {
+        let database = &self.database;
+        let unused = unused_bytes(&database.connection).map_err(io::Error::other)?;
+        room::keep(&database.held, unused, &self.lock.files.log())
+    }
+
     /// Moves the whole log into the database and closes it, then gives up the lock. Nothing is lost if that fails: the
     /// next start reads the log.
     pub fn close(self) -> rusqlite::Result<()> {
         let open::Database { connection, held } = self.database;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         connection.close().map_err(|(_, error)| error)?;
+        if let Err(error) = room::set_aside(&self.lock.files.reserve()) {
+            tracing::warn!(%error, "no room on the disk can be kept for the next start");
+        }
         drop((held, self.lock));
         Ok(())
     }
+}
+
+/// What the database can grow by without growing.
+fn unused_bytes(connection: &rusqlite::Connection) -> rusqlite::Result<u64> {
+    let pages = |what| connection.pragma_query_value(None, what, |row| row.get::<_, i64>(0));
+    Ok((pages("freelist_count")? * pages("page_size")?).cast_unsigned())
 }
 
 fn data_version(connection: &rusqlite::Connection) -> rusqlite::Result<i64> {

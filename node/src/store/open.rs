@@ -69,10 +69,12 @@ pub(super) fn open(files: &Files) -> Result<Database, StoreError> {
             }
         }
     };
-    let connection = schema::open(&files.store).map_err(StoreError::sqlite("opening", &files.store))?;
+    let connection =
+        schema::open(&files.store).map_err(StoreError::sqlite("opening the store", &files.store))?;
     let database = Database { connection, held };
     verify(files, &database.connection)?;
-    schema::configure(&database.connection).map_err(StoreError::sqlite("setting up", &files.store))?;
+    schema::configure(&database.connection)
+        .map_err(StoreError::sqlite("setting up the store", &files.store))?;
     Ok(database)
 }
 
@@ -197,8 +199,9 @@ fn create(files: &Files, publish: fn(&Path, &Path) -> io::Result<()>) -> Result<
         .mode(0o600)
         .open(new)
         .map_err(failed("creating"))?;
-    let sqlite = |result: rusqlite::Result<()>| result.map_err(StoreError::sqlite("creating", &files.store));
-    let connection = schema::open(new).map_err(StoreError::sqlite("creating", &files.store))?;
+    let sqlite =
+        |result: rusqlite::Result<()>| result.map_err(StoreError::sqlite("creating the store", &files.store));
+    let connection = schema::open(new).map_err(StoreError::sqlite("creating the store", &files.store))?;
     sqlite(schema::create(&connection))?;
     sqlite(connection.close().map_err(|(_, error)| error))?;
     let file = OpenOptions::new()
@@ -240,7 +243,7 @@ fn verify(files: &Files, connection: &Connection) -> Result<(), StoreError> {
             &files.store,
             format!("is damaged ({error})"),
         )),
-        Err(error) => Err(StoreError::sqlite("checking", &files.store)(error)),
+        Err(error) => Err(StoreError::sqlite("checking the store", &files.store)(error)),
     }
 }
 

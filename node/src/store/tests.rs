@@ -98,7 +98,10 @@ fn an_absent_store_is_made_whole_and_private() {
         .unwrap();
     assert_eq!(mode, "wal");
     store.close().unwrap();
-    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["store"]);
+    assert_eq!(
+        files(folder.path()).into_keys().collect::<Vec<_>>(),
+        ["store", "store.reserve"]
+    );
 }
 
 #[test]
@@ -126,11 +129,17 @@ fn a_store_that_was_being_made_is_made_anew() {
     fs::write(folder.path().join("store.new"), "half").unwrap();
     fs::write(folder.path().join("store.new-journal"), "half").unwrap();
     open(&path).unwrap().0.close().unwrap();
-    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["store"]);
+    assert_eq!(
+        files(folder.path()).into_keys().collect::<Vec<_>>(),
+        ["store", "store.reserve"]
+    );
     // It got its name, but the other one is still there.
     fs::hard_link(&path, folder.path().join("store.new")).unwrap();
     open(&path).unwrap().0.close().unwrap();
-    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["store"]);
+    assert_eq!(
+        files(folder.path()).into_keys().collect::<Vec<_>>(),
+        ["store", "store.reserve"]
+    );
 }
 
 #[test]
@@ -139,6 +148,7 @@ fn an_empty_file_is_an_empty_store_unless_there_was_one() {
     // The Go daemon leaves it on every node that never served an ADD.
     fs::write(&path, "").unwrap();
     open(&path).unwrap().0.close().unwrap();
+    fs::remove_file(folder.path().join("store.reserve")).unwrap();
     for trace in ["store-wal", "store-journal", "store.go.json", "store.reserve"] {
         fs::write(&path, "").unwrap();
         fs::write(folder.path().join(trace), "x").unwrap();

@@ -496,30 +496,6 @@ async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
 }
 
 #[tokio::test]
-async fn without_the_reserve_nothing_is_reserved_until_there_is_room_for_it() {
-    let core = start();
-    core.writer.set_table(small()).await.unwrap();
-    core.add("a", &["p"]).await.unwrap();
-    let folder = core.end().await;
-    let reserve = folder.path().join("store.reserve");
-    std::fs::remove_file(&reserve).unwrap();
-    // No room for it.
-    std::fs::create_dir(&reserve).unwrap();
-    let core = start_with(folder, BootClock::new().unwrap());
-    assert!(is_full(&core.add("b", &["p"]).await));
-    assert!(is_full(&core.writer.can_allocate().await));
-    assert_eq!(core.del("a").await, ["10.0.0.1"]);
-    std::fs::remove_dir(&reserve).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while core.writer.can_allocate().await.is_err() {
-        assert!(Instant::now() < deadline);
-        tokio::task::yield_now().await;
-    }
-    core.add("b", &["p"]).await.unwrap();
-    assert!(reserve.is_file());
-}
-
-#[tokio::test]
 async fn metrics_follow_the_table() {
     let core = start();
     let text = || {

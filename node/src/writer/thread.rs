@@ -22,8 +22,9 @@ const MAX_BATCH: usize = 256;
 /// How long the thread waits for a request before it looks after journal and log.
 const TICK: Duration = Duration::from_millis(500);
 
-/// So many changed rows stay in the log at most, while requests come without a pause: about 4 MB.
-const MAX_UNMOVED: usize = 1000;
+/// So many changed rows stay in the log at most, while requests come without a pause. Alone in its commit, each is five
+/// pages: the log stays within the room that is kept for it.
+const MAX_UNMOVED: usize = 50;
 
 pub(super) struct Thread<C> {
     store: Store,
@@ -37,7 +38,8 @@ pub(super) struct Thread<C> {
     unmoved: usize,
     /// Pools whose addresses are in the metrics.
     counted: BTreeSet<PoolKey>,
-    upkeep: Instant,
+    /// When it was last looked whether there is room again.
+    looked: Instant,
 }
 
 impl<C: Clock> Thread<C> {
@@ -58,27 +60,25 @@ impl<C: Clock> Thread<C> {
             room: Ok(()),
             unmoved: 0,
             counted: BTreeSet::new(),
-            upkeep: Instant::now(),
+            looked: Instant::now(),
         }
     }
 
     /// Serves until it is told to stop, or nobody is left to ask.
     pub(super) fn run(mut self, queue: &Receiver<Job>) -> Result<(), Fatal> {
-        if let Err(error) = self.store.reserve().make() {
-            self.out_of_room(&error.to_string());
-        }
+        self.keep_room();
         self.count();
         loop {
             let (jobs, stop) = collect(queue);
             let idle = jobs.is_empty();
             self.serve(jobs)?;
-            if idle || self.upkeep.elapsed() >= TICK {
-                self.look_after_room();
-                self.upkeep = Instant::now();
-            }
             // With nobody waiting, or before the log gets long, or to make the most of the room that is left.
             if self.unmoved > 0 && (idle || self.unmoved >= MAX_UNMOVED || self.room.is_err()) {
                 self.checkpoint();
+                self.keep_room();
+            } else if self.room.is_err() && self.looked.elapsed() >= TICK {
+                self.looked = Instant::now();
+                self.keep_room();
             }
             if stop {
                 if let Err(error) = self.store.close() {
@@ -129,7 +129,8 @@ impl<C: Clock> Thread<C> {
         let mut result = self.commit(&mut writes, pending, moment);
         if let Err(Setback::Full(cause)) = &result {
             self.out_of_room(cause);
-            // Once more: what adds is refused now, and what releases has the reserve.
+            // Once more: what adds is refused now, and what releases has the room of the log, from its start again.
+            self.checkpoint();
             result = self.commit(&mut writes, pending, moment);
         }
         match result {
@@ -234,7 +235,7 @@ impl<C: Clock> Thread<C> {
         }
     }
 
-    /// From now on nothing is added, and what releases has the room of the reserve.
+    /// From now on nothing is added.
     fn out_of_room(&mut self, cause: &str) {
         if self.room.is_ok() {
             tracing::error!(
@@ -243,18 +244,21 @@ impl<C: Clock> Thread<C> {
             );
         }
         self.room = Err(self.full(cause));
-        if let Err(error) = self.store.reserve().give_back() {
-            tracing::error!(file = %self.store.reserve().path().display(), %error, "the reserve can't be given back");
+    }
+
+    /// Sees to it that releasing has its own room on the disk, without which nothing is added.
+    fn keep_room(&mut self) {
+        match self.store.keep_room() {
+            Err(error) => self.out_of_room(&error.to_string()),
+            Ok(()) if self.room.is_err() => {
+                tracing::info!(store = %self.store.path().display(), "there is room on the disk again");
+                self.room = Ok(());
+            }
+            Ok(()) => {}
         }
     }
 
-    fn look_after_room(&mut self) {
-        if self.room.is_err() && self.store.reserve().make().is_ok() {
-            tracing::info!(store = %self.store.path().display(), "there is room on the disk again");
-            self.room = Ok(());
-        }
-    }
-
+    /// Moves the log into the database. Afterwards the log's room can be used again.
     fn checkpoint(&mut self) {
         self.unmoved = 0;
         match self.store.checkpoint().map_err(Setback::from) {

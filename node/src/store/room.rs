@@ -1,0 +1,86 @@
+//! Room on the disk that nobody else can take.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+/// Bytes kept for the log. It is overwritten from its start whenever all of it has been moved into the database, so this
+/// is what one commit can take: some 250 changed pages, more than the whole database of most nodes.
+const LOG: u64 = 1 << 20;
+
+/// Bytes kept for the growth of the database when the log is moved into it: a full batch and what was there before.
+const GROWTH: u64 = 256 << 10;
+
+/// Bytes that opening the store takes before anything is written: SQLite's index of the log.
+const OPENING: u64 = 128 << 10;
+
+/// Makes sure that the disk has the room without which not even a release could be written. Where the file system can't
+/// promise that, nothing is kept, and that is no error. `unused` bytes of the database are free already.
+pub(super) fn keep(database: &File, unused: u64, log: &Path) -> io::Result<()> {
+    match File::options().write(true).open(log) {
+        Ok(log) => allocate(&log, 0, LOG)?,
+        // SQLite makes it with the first commit.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    match GROWTH.saturating_sub(unused) {
+        0 => Ok(()),
+        growth => allocate(database, database.metadata()?.len(), growth),
+    }
+}
+
+/// Keeps the room of a store that is being closed, whose log SQLite has just removed, in a file that [`give_back`] removes.
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    allocate(&file, 0, LOG + OPENING)?;
+    // A length tells that it is one of ours, see `Files::traces`.
+    file.set_len(1)
+}
+
+/// Gives back what [`set_aside`] kept; true if there was something.
+pub(super) fn give_back(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes blocks, which are the file's from now on; its length and what is in it stay.
+fn allocate(file: &File, start: u64, length: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, start, length) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn blocks_are_taken_and_lengths_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, log) = (folder.path().join("store"), folder.path().join("store-wal"));
+        fs::write(&database, "database").unwrap();
+        let file = File::options().write(true).open(&database).unwrap();
+        keep(&file, 0, &log).unwrap();
+        fs::write(&log, "log").unwrap();
+        keep(&file, 0, &log).unwrap();
+        for (path, content, room) in [(&database, "database", GROWTH), (&log, "log", LOG)] {
+            assert_eq!(fs::read_to_string(path).unwrap(), content);
+            assert!(fs::metadata(path).unwrap().blocks() * 512 >= room);
+        }
+    }
+}
