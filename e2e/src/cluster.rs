@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::Client;
 
 use crate::assets::Assets;
@@ -34,7 +34,7 @@ pub struct ClusterSpec {
 impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
-            nodes: vec!["node-a".to_owned(), "node-b".to_owned()],
+            nodes: vec!["host-a".to_owned(), "host-b".to_owned()],
             lifetime: Lifetime::OfOwner,
         }
     }
@@ -50,7 +50,7 @@ pub struct Cluster {
     pub plane: ControlPlane,
     /// The nodes, all Ready.
     pub nodes: Vec<Node>,
-    authority_pem: String,
+    lifetime: Lifetime,
     record: Record,
 }
 
@@ -87,12 +87,6 @@ impl Cluster {
         self.plane.client()
     }
 
-    /// The authority's certificate, for kubeconfigs.
-    #[must_use]
-    pub fn authority_pem(&self) -> &str {
-        &self.authority_pem
-    }
-
     /// What it owns on the host.
     #[must_use]
     pub fn record(&self) -> &Record {
@@ -112,6 +106,19 @@ impl Cluster {
             .iter()
             .flat_map(|node| [&node.containerd, &node.kubelet]);
         self.plane.services().into_iter().chain(nodes)
+    }
+
+    /// Hands it over to whoever calls `e2e down`: it is not taken down when this process ends.
+    ///
+    /// # Errors
+    /// If its machines were started to live as long as this process.
+    pub fn keep(&mut self) -> Result<()> {
+        ensure!(
+            self.lifetime == Lifetime::UntilTakenDown,
+            "this cluster's machines end with this process"
+        );
+        self.record.kept = true;
+        self.record.write()
     }
 
     /// Takes it down. Nothing of it is left on the host.
@@ -142,7 +149,7 @@ async fn reserve(spec: &ClusterSpec) -> Result<Record> {
             .iter()
             .map(|name| format!("nv-ipam-e2e-{id}-{name}"))
             .collect(),
-        kept: spec.lifetime == Lifetime::UntilTakenDown,
+        kept: false,
         subnet: number,
         machines: Vec::new(),
         owner,
@@ -195,7 +202,7 @@ async fn build(spec: &ClusterSpec, mut record: Record, assets: Assets) -> Result
         assets,
         plane,
         nodes,
-        authority_pem: authority.certificate_pem,
+        lifetime: spec.lifetime,
         record,
     })
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use kube::{Client, Config, config::Kubeconfig};
 
+use crate::app::App;
 use crate::assets::Assets;
 use crate::kubeconfig::{self, Credential};
 use crate::machine::Machine;
@@ -27,6 +28,8 @@ pub struct ControlPlane {
     pub controller_manager: Service,
     /// Binds pods that are not pinned to a node.
     pub scheduler: Service,
+    /// ipam-controller. Not started, see [`crate::bed`].
+    pub controller: App,
     /// The administrator's kubeconfig, on the host.
     pub admin_kubeconfig: PathBuf,
     /// As the nodes reach it.
@@ -56,6 +59,7 @@ impl ControlPlane {
             api_server: service("kube-apiserver", api_server_flags(&address.to_string())),
             controller_manager: service("kube-controller-manager", controller_manager_flags()),
             scheduler: service("kube-scheduler", scheduler_flags()),
+            controller: App::controller(0, &machine, address, &cluster.join("logs")),
             client: client(&admin_kubeconfig).await?,
             admin_kubeconfig,
             server,
@@ -95,6 +99,11 @@ impl ControlPlane {
             }
         })
         .await?
+    }
+
+    /// Takes the API server away, as a power cut would. (A polite end waits a minute for the watches of the nodes.)
+    pub async fn stop_api_server(&self) -> Result<()> {
+        self.api_server.kill().await
     }
 
     /// Every service, for logs.

@@ -21,8 +21,14 @@ pub enum Credential<'a> {
 
 /// Writes a kubeconfig, readable by its owner only.
 pub fn write(path: &Path, server: &str, ca_pem: &str, credential: &Credential<'_>) -> Result<()> {
-    let text = serde_json::to_string_pretty(&document(server, ca_pem, credential))?;
-    // JSON is YAML, and nothing in it needs a quoting rule.
+    write_private(
+        path,
+        &serde_json::to_string_pretty(&document(server, ca_pem, credential))?,
+    )
+}
+
+/// Writes a file that only its owner may read. (JSON is YAML, and nothing in it needs a quoting rule.)
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("could not write {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(())

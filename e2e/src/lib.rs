@@ -10,23 +10,35 @@
 //! * [`pki`], [`kubeconfig`]: who may do what.
 //! * [`wait`], [`command`], [`proc`], [`progress`], [`names`]: tools.
 
+pub mod account;
+pub mod app;
 pub mod assets;
+pub mod bed;
 pub mod cgroups;
 pub mod cluster;
+pub mod cni;
 pub mod command;
 pub mod control_plane;
 pub mod go_build;
+pub mod harness;
+pub mod http_get;
 pub mod image;
+pub mod interrupt;
 pub mod kubeconfig;
+pub mod kubectl;
 pub mod machine;
+pub mod metrics;
 pub mod names;
 pub mod network;
 pub mod node;
 pub mod node_config;
+pub mod ours;
 pub mod pki;
+pub mod pods;
 pub mod prerequisites;
 pub mod proc;
 pub mod progress;
 pub mod record;
 pub mod service;
+pub mod store;
 pub mod wait;

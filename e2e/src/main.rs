@@ -42,7 +42,8 @@ async fn run(arguments: Arguments) -> Result<()> {
                 lifetime: Lifetime::UntilTakenDown,
                 ..ClusterSpec::default()
             };
-            let cluster = Cluster::up(&spec).await?;
+            let mut cluster = Cluster::up(&spec).await?;
+            cluster.keep()?;
             println!("export KUBECONFIG={}", cluster.plane.admin_kubeconfig.display());
             Ok(())
         }

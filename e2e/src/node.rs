@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Node as ApiNode;
 use kube::{Api, Client};
 
+use crate::app::App;
 use crate::assets::Assets;
 use crate::command::Ran;
 use crate::kubeconfig::{self, Credential};
@@ -60,6 +61,8 @@ pub struct Node {
     pub containerd: Service,
     /// The kubelet.
     pub kubelet: Service,
+    /// ipam-node on this node. Not started, see [`crate::bed`].
+    pub daemon: App,
 }
 
 impl Node {
@@ -91,6 +94,7 @@ impl Node {
         let node = Self {
             name: name.clone(),
             address: spec.address(),
+            daemon: App::daemon(name, &machine, spec.address(), &cluster.join("logs")),
             containerd: service(
                 "containerd",
                 vec![format!("--config={}", inside("containerd.toml"))],
@@ -106,7 +110,7 @@ impl Node {
             ),
             machine,
         };
-        node.install_network("90-default.conflist", &node_config::default_network(spec.index))?;
+        node.write_network("90-default.conflist", &node_config::default_network(spec.index))?;
         node.containerd.start().await?;
         node.import_images(assets).await?;
         node.kubelet.start().await?;
@@ -118,22 +122,51 @@ impl Node {
         self.machine.exec(argv).await
     }
 
-    /// Writes a CNI configuration. containerd uses the file that comes first in the alphabet for all pods started from now
-    /// on; the one that is there from the start is called `90-default.conflist`.
-    pub fn install_network(&self, file: &str, content: &str) -> Result<()> {
-        let path = self.machine.path(&format!("{NETWORKS}/{file}"));
-        fs::write(&path, content)
-            .with_context(|| format!("could not write {NETWORKS}/{file} on {}", self.name))
+    /// Writes a CNI configuration and waits until containerd has read it. containerd uses the file that comes first in the
+    /// alphabet for all pods started from then on; the one that is there from the start is called `90-default.conflist`.
+    pub async fn install_network(&self, file: &str, content: &str) -> Result<()> {
+        self.write_network(file, content)?;
+        self.wait_networks_read().await
     }
 
-    /// Removes a CNI configuration. One that is not there is success.
-    pub fn remove_network(&self, file: &str) -> Result<()> {
+    /// Removes a CNI configuration, and waits until containerd has noticed. One that is not there is success.
+    pub async fn remove_network(&self, file: &str) -> Result<()> {
         match fs::remove_file(self.machine.path(&format!("{NETWORKS}/{file}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("could not remove {NETWORKS}/{file} on {}", self.name))
             }
-            _ => Ok(()),
+            _ => self.wait_networks_read().await,
         }
+    }
+
+    /// Waits until containerd has acted on every change made to its folder of networks so far.
+    ///
+    /// It handles changes one after the other and says so before each: once it speaks of a change made after all others,
+    /// it is done with the others.
+    pub async fn wait_networks_read(&self) -> Result<()> {
+        let name = format!("seen-{}", self.containerd.log_length());
+        let mark = self.machine.path(&format!("{NETWORKS}/{name}"));
+        let before = self.containerd.log_length();
+        fs::write(&mark, "")?;
+        wait::until(
+            &format!("containerd on {} to read its networks", self.name),
+            wait::USUAL,
+            async || match self.containerd.must_be_running() {
+                Err(error) => wait::done(Err(error)),
+                Ok(()) if self.containerd.log_since(before).contains(&name) => wait::done(Ok(())),
+                Ok(()) => wait::not_yet("no word of the last change in its log"),
+            },
+        )
+        .await??;
+        fs::remove_file(&mark)?;
+        Ok(())
+    }
+
+    fn write_network(&self, file: &str, content: &str) -> Result<()> {
+        let path = |name: &str| self.machine.path(&format!("{NETWORKS}/{name}"));
+        let unfinished = path(&format!("{file}.new"));
+        let write = || fs::write(&unfinished, content).and_then(|()| fs::rename(&unfinished, path(file)));
+        write().with_context(|| format!("could not write {NETWORKS}/{file} on {}", self.name))
     }
 
     /// Waits until the API says that the node is Ready.
@@ -228,6 +261,7 @@ fn write_files(
         &format!("kubelet-{name}"),
         &authority.server(&[name], &[spec.address()])?,
     )?;
+    fs::create_dir_all(machine.path(node_config::STATIC_PODS))?;
     fs::write(machine.folder.join("containerd.toml"), node_config::containerd())?;
     fs::write(
         machine.folder.join("kubelet.json"),

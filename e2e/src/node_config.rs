@@ -5,13 +5,19 @@ use serde_json::json;
 
 use crate::names::{self, SANDBOX_IMAGE};
 
+/// Where the kubelet finds static pods: a manifest in a file each. Not in /etc, which shows what the host has.
+pub const STATIC_PODS: &str = "/run/static-pods";
+
 /// containerd: its defaults, but for what a machine inside a machine can't do.
 #[must_use]
 pub fn containerd() -> String {
     // `native` copies instead of mounting, so it works whatever file system the machine's folder is on; the images are small.
+    // At level debug it says which change of /etc/cni/net.d it has seen, which `Node::install_network` waits for.
     // Lowering an OOM score needs CAP_SYS_RESOURCE, which root in a virtual machine may lack.
     format!(
         r#"version = 3
+[debug]
+  level = "debug"
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "native"
 [plugins."io.containerd.cri.v1.images".pinned_images]
@@ -55,6 +61,7 @@ pub fn kubelet(name: &str, cgroup: &str) -> Result<String> {
         // Tests wait for a node to turn NotReady and back.
         "nodeStatusUpdateFrequency": "2s",
         "shutdownGracePeriod": "0s",
+        "staticPodPath": STATIC_PODS,
     }))?)
 }
 

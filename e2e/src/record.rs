@@ -63,6 +63,9 @@ impl Record {
     /// # Errors
     /// Everything that could not be removed, with the reason.
     pub async fn take_down(&self) -> Result<()> {
+        // The end of a run and a signal may ask for it at the same time: the second finds nothing left to do.
+        static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _turn = ONE_AT_A_TIME.lock().await;
         let mut failures = Vec::new();
         for machine in &self.machines {
             failures.extend(machine.signal(Signal::KILL).err());
@@ -113,6 +116,15 @@ pub async fn sweep() -> Result<()> {
             "cleaning up after a run that was killed (cluster {})",
             record.id
         ));
+        record.take_down().await?;
+    }
+    Ok(())
+}
+
+/// Takes down what this process has brought up, and not handed over.
+pub async fn take_down_own() -> Result<()> {
+    let own = ProcessId::own()?;
+    for record in all()?.iter().filter(|record| record.owner == own && !record.kept) {
         record.take_down().await?;
     }
     Ok(())

@@ -104,6 +104,8 @@ impl Service {
             return Ok(());
         }
         self.signal(Signal::KILL)?;
+        // It may be frozen, and `nsenter` with it.
+        self.wake_parent()?;
         self.wait_end(PATIENCE).await?;
         Ok(())
     }
@@ -115,13 +117,20 @@ impl Service {
 
     /// Lets a frozen process go on.
     pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)?;
+        self.wake_parent()
+    }
+
+    /// `nsenter` stops when its child does.
+    fn wake_parent(&self) -> Result<()> {
         let running = lock(&self.running);
-        let running = running
+        let parent = running
             .as_ref()
-            .with_context(|| format!("{} is not running", self.name))?;
-        running.process.signal(Signal::CONT)?;
-        // `nsenter` stops when its child does.
-        ProcessId::of(i32::try_from(running.child.id())?).map_or(Ok(()), |parent| parent.signal(Signal::CONT))
+            .map(|running| i32::try_from(running.child.id()))
+            .transpose()?;
+        parent
+            .and_then(ProcessId::of)
+            .map_or(Ok(()), |parent| parent.signal(Signal::CONT))
     }
 
     /// Sends a signal to the process.
@@ -256,7 +265,11 @@ pub fn tail(path: &Path, lines: usize) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let text = read().unwrap_or_default();
-    let all: Vec<&str> = text.lines().collect();
+    // containerd writes at level debug, for `Node::wait_networks_read`; nobody else wants to read that.
+    let all: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("level=debug"))
+        .collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 

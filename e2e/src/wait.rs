@@ -8,8 +8,11 @@ use tokio::time::Instant;
 /// How long a condition may reasonably take when nothing is wrong, on a slow machine.
 pub const USUAL: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(50);
+/// After the first look at a condition the next one follows soon, and each pause is twice as long as the one before, ...
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// ... up to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a look at the condition found.
 #[derive(Debug)]
@@ -49,19 +52,21 @@ pub fn from_result<T, E: std::fmt::Display>(result: Result<T, E>) -> Seen<T> {
 pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Seen<T>) -> Result<T> {
     let deadline = Instant::now() + limit;
     let mut last = String::from("no look at it has returned");
+    let mut pause = FIRST_PAUSE;
     loop {
         match tokio::time::timeout_at(deadline, look()).await {
             Ok(Seen::Done(value)) => return Ok(value),
             Ok(Seen::NotYet(seen)) => last = seen,
             Err(_) => {}
         }
-        if Instant::now() + INTERVAL >= deadline {
+        if Instant::now() + pause >= deadline {
             bail!(
                 "waited {} s for {what}; last seen: {last}",
                 limit.as_secs_f32().round()
             );
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

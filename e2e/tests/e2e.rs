@@ -1,2 +1,11 @@
-//! Tests on a real cluster.
-fn main() {}
+//! Tests on a real cluster. A module for each concern; each says in `tests()` what it has.
+
+use std::process::ExitCode;
+
+mod cluster;
+mod spine;
+
+fn main() -> ExitCode {
+    let tests = [cluster::tests(), spine::tests()];
+    e2e::harness::main(tests.into_iter().flatten().collect())
+}

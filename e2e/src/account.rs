@@ -1,0 +1,50 @@
+//! Kubeconfigs of ServiceAccounts, so that our processes have the rights of their manifests and no others.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::config::{AuthInfo, Kubeconfig};
+use kube::{Api, Client};
+
+use crate::names::NAMESPACE;
+
+/// A day: longer than any run.
+const VALID_SECONDS: i64 = 24 * 60 * 60;
+
+/// Writes the administrator's kubeconfig again with a token of this ServiceAccount in the place of the administrator.
+pub async fn write_kubeconfig(client: &Client, admin: &Path, account: &str, path: &Path) -> Result<()> {
+    let token = token(client, account).await?;
+    let mut config =
+        Kubeconfig::read_from(admin).with_context(|| format!("could not read {}", admin.display()))?;
+    for user in &mut config.auth_infos {
+        user.auth_info = Some(AuthInfo {
+            token: Some(token.clone().into()),
+            ..AuthInfo::default()
+        });
+    }
+    crate::kubeconfig::write_private(path, &serde_json::to_string_pretty(&config)?)
+}
+
+async fn token(client: &Client, account: &str) -> Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            expiration_seconds: Some(VALID_SECONDS),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let answer = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await
+        .with_context(|| {
+            format!("no token for the ServiceAccount {NAMESPACE}/{account}; is its manifest applied?")
+        })?;
+    Ok(answer
+        .status
+        .context("the API server answered a TokenRequest without a token")?
+        .token)
+}

@@ -1,0 +1,308 @@
+//! What a test stands on: a cluster, ours or one that the user named, with nv-ipam installed in it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use api::ippool::IPPool;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client};
+
+use crate::account;
+use crate::app::{App, CONTROLLER_ACCOUNT, DAEMON_ACCOUNT, KUBECONFIG};
+use crate::cluster::{Cluster, ClusterSpec};
+use crate::command::Ran;
+use crate::control_plane;
+use crate::kubectl::Kubectl;
+use crate::names::{self, NAMESPACE, Subnet};
+use crate::node::Node;
+use crate::node_config::STATIC_PODS;
+use crate::ours;
+use crate::pods;
+use crate::prerequisites;
+use crate::progress::Step;
+use crate::wait;
+
+/// The label that decides whether a node gets a block of the sample pool.
+pub const ROLE: &str = "kubernetes.io/role";
+
+/// The lease by which controllers exclude each other.
+pub const LEASE: &str = "dd1643cf.nvidia.com";
+
+/// A cluster with the CRDs, the ServiceAccounts and their rights, and our programs ready to be started.
+pub struct Bed {
+    /// A client with all rights.
+    pub client: Client,
+    /// kubectl as administrator.
+    pub kubectl: Kubectl,
+    kind: Kind,
+}
+
+enum Kind {
+    Ours(Box<Cluster>),
+    Existing { controller: Box<App>, folder: PathBuf },
+}
+
+impl Bed {
+    /// True if the user named a cluster: `E2E_EXISTING_CLUSTER=1`, with KUBECONFIG.
+    #[must_use]
+    pub fn is_existing() -> bool {
+        std::env::var("E2E_EXISTING_CLUSTER").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+    }
+
+    /// Brings up a cluster and installs nv-ipam in it.
+    pub async fn up(spec: &ClusterSpec) -> Result<Self> {
+        let cluster = Cluster::up(spec).await?;
+        match Self::install(cluster).await {
+            Ok(bed) => Ok(bed),
+            Err(error) => {
+                crate::record::take_down_own().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Uses the cluster of KUBECONFIG. Only the controller runs, on this machine.
+    pub async fn existing() -> Result<Self> {
+        let kubeconfig = std::env::var_os("KUBECONFIG").map(PathBuf::from);
+        let kubeconfig =
+            kubeconfig.context("E2E_EXISTING_CLUSTER is set; set KUBECONFIG too, to say which cluster")?;
+        let program = prerequisites::find("kubectl").context("no `kubectl` in PATH")?;
+        let folder = names::cache_root()?.join(format!("existing-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        ours::install(&folder).await?;
+        let client = control_plane::client(&kubeconfig).await?;
+        let kubectl = Kubectl::new(program, &kubeconfig);
+        apply_manifests(&kubectl).await?;
+        account::write_kubeconfig(&client, &kubeconfig, CONTROLLER_ACCOUNT, &folder.join(KUBECONFIG)).await?;
+        let controller = Box::new(App::controller_on_host(0, &folder));
+        Ok(Self {
+            client,
+            kubectl,
+            kind: Kind::Existing { controller, folder },
+        })
+    }
+
+    async fn install(cluster: Cluster) -> Result<Self> {
+        ours::install(&cluster.folder).await?;
+        let step = Step::begin("installing nv-ipam: CRD, ServiceAccounts, their rights and tokens");
+        let admin = &cluster.plane.admin_kubeconfig;
+        let kubectl = Kubectl::new(cluster.assets.on_host("kubectl"), admin);
+        apply_manifests(&kubectl).await?;
+        let client = cluster.client();
+        account::write_kubeconfig(
+            &client,
+            admin,
+            CONTROLLER_ACCOUNT,
+            &cluster.folder.join(KUBECONFIG),
+        )
+        .await?;
+        for node in &cluster.nodes {
+            let path = node.machine.folder.join(KUBECONFIG);
+            account::write_kubeconfig(&client, admin, DAEMON_ACCOUNT, &path).await?;
+        }
+        step.end();
+        Ok(Self {
+            client,
+            kubectl,
+            kind: Kind::Ours(Box::new(cluster)),
+        })
+    }
+
+    /// The cluster, if it is ours.
+    pub fn cluster(&self) -> Result<&Cluster> {
+        match &self.kind {
+            Kind::Ours(cluster) => Ok(cluster),
+            Kind::Existing { .. } => bail!("this needs nodes of our own, and E2E_EXISTING_CLUSTER is set"),
+        }
+    }
+
+    /// The cluster, to be changed.
+    pub fn cluster_mut(&mut self) -> Result<&mut Cluster> {
+        match &mut self.kind {
+            Kind::Ours(cluster) => Ok(cluster),
+            Kind::Existing { .. } => bail!("this needs nodes of our own, and E2E_EXISTING_CLUSTER is set"),
+        }
+    }
+
+    /// The nodes; none in a cluster that is not ours.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        match &self.kind {
+            Kind::Ours(cluster) => &cluster.nodes,
+            Kind::Existing { .. } => &[],
+        }
+    }
+
+    /// ipam-controller.
+    #[must_use]
+    pub fn controller(&self) -> &App {
+        match &self.kind {
+            Kind::Ours(cluster) => &cluster.plane.controller,
+            Kind::Existing { controller, .. } => controller,
+        }
+    }
+
+    /// Another controller, with ports of its own; [`Bed::controller`] is number 0. Not started, and the caller's to end.
+    #[must_use]
+    pub fn another_controller(&self, number: u16) -> App {
+        match &self.kind {
+            Kind::Ours(cluster) => {
+                let address = Subnet::new(cluster.record().subnet).control_plane();
+                App::controller(number, &cluster.plane.machine, address, &cluster.logs())
+            }
+            Kind::Existing { folder, .. } => App::controller_on_host(number, folder),
+        }
+    }
+
+    /// Where logs are.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        match &self.kind {
+            Kind::Ours(cluster) => cluster.logs(),
+            Kind::Existing { folder, .. } => folder.clone(),
+        }
+    }
+
+    /// The pools.
+    #[must_use]
+    pub fn pools(&self) -> Api<IPPool> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Applies a manifest of the repository, and insists that the API server has no warning about it.
+    pub async fn apply_file(&self, path: &str) -> Result<()> {
+        let path = names::repository().join(path);
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        self.apply(&text).await
+    }
+
+    /// Applies manifests, and insists that the API server has no warning about them.
+    pub async fn apply(&self, manifests: &str) -> Result<()> {
+        let Ran {
+            code, stderr, stdout, ..
+        } = self.kubectl.apply(manifests).await?;
+        if code != Some(0) || stderr.contains("Warning") {
+            bail!("kubectl apply: {stdout}{stderr}");
+        }
+        Ok(())
+    }
+
+    /// Waits until the pool's status has a block for exactly these nodes, and returns (node, first, last) of each.
+    pub async fn wait_blocks(&self, pool: &str, nodes: &[&str]) -> Result<Vec<(String, String, String)>> {
+        wait::until(
+            &format!("pool {pool} to have blocks for {nodes:?}"),
+            wait::USUAL,
+            async || {
+                let status = match self.pools().get(pool).await {
+                    Ok(pool) => pool.status.unwrap_or_default(),
+                    Err(error) => return wait::not_yet(error.to_string()),
+                };
+                let blocks: Vec<_> = status
+                    .allocations
+                    .into_iter()
+                    .map(|entry| (entry.node_name, entry.start_ip, entry.end_ip))
+                    .collect();
+                if blocks
+                    .iter()
+                    .map(|(node, ..)| node.as_str())
+                    .eq(nodes.iter().copied())
+                {
+                    wait::done(blocks)
+                } else {
+                    wait::not_yet(format!("{blocks:?}"))
+                }
+            },
+        )
+        .await
+    }
+
+    /// Puts the cluster back to where it was after it came up: no pods, pools, fake nodes, role labels or networks of
+    /// tests, our programs not running and the nodes' stores empty. What tests mount on a node they mount under `/run/mnt`,
+    /// and it is unmounted. Tests begin with it, so none depends on the one before.
+    pub async fn reset(&self) -> Result<()> {
+        if let Kind::Ours(cluster) = &self.kind
+            && !cluster.plane.api_server.is_running()
+        {
+            cluster.plane.start_api_server().await?;
+        }
+        for node in self.nodes() {
+            let script = format!("rm -rf {STATIC_PODS}/*");
+            node.exec(&["sh", "-ec", &script]).await?.success()?;
+        }
+        pods::delete_all(&self.client).await?;
+        self.controller().kill().await?;
+        delete_lease(&self.client).await?;
+        self.pools()
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await?;
+        pods::delete_fake_nodes(&self.client).await?;
+        for node in self.nodes() {
+            node.daemon.kill().await?;
+            pods::label_node(&self.client, &node.name, ROLE, None).await?;
+            reset_node(node).await?;
+        }
+        for node in self.nodes() {
+            node.wait_ready(&self.client).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything and removes it.
+    pub async fn down(&self) -> Result<()> {
+        match &self.kind {
+            Kind::Ours(cluster) => cluster.take_down().await,
+            Kind::Existing { controller, folder } => {
+                controller.kill().await?;
+                std::fs::remove_dir_all(folder)
+                    .with_context(|| format!("could not remove {}", folder.display()))
+            }
+        }
+    }
+}
+
+/// A lease outlives its killed holder by 15 seconds, which the next controller would have to wait.
+async fn delete_lease(client: &Client) -> Result<()> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
+    match leases.delete(LEASE, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(drop).context("could not delete the controllers' lease"),
+    }
+}
+
+async fn reset_node(node: &Node) -> Result<()> {
+    let script = "
+        find /etc/cni/net.d -mindepth 1 -maxdepth 1 ! -name '90-default.conflist' -exec rm -rf {} +
+        for mount in $(grep -o ' /run/mnt/[^ ]*' /proc/mounts); do umount $mount; done
+        rm -rf /var/lib/cni/nv-ipam /opt/cni/bin/nv-ipam
+        for netns in $(ip netns list | grep -v '^cni-' | cut -d' ' -f1); do ip netns delete $netns; done
+        for kind in bridge dummy veth; do
+            for link in $(ip -oneline link show type $kind | cut -d: -f2 | cut -d@ -f1); do
+                case $link in cni0 | eth0) ;; *) ip link delete $link 2>/dev/null || ! ip link show $link 2>/dev/null ;; esac
+            done
+        done
+    ";
+    node.exec(&["sh", "-ec", script]).await?.success()?;
+    node.wait_networks_read().await
+}
+
+/// The CRD and whatever the folders of our two programs have.
+async fn apply_manifests(kubectl: &Kubectl) -> Result<()> {
+    for folder in ["config/crd", "config/operator", "config/node"] {
+        let path = names::repository().join(folder);
+        if Path::new(&path).exists() {
+            kubectl.apply_path(&path).await?;
+        }
+    }
+    kubectl
+        .run(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd",
+            "ippools.nv-ipam.nvidia.com",
+        ])
+        .await?;
+    Ok(())
+}
