@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::Status;
+use kube::core::response::StatusDetails;
 use kube::{Api, Client};
 use prometheus::IntCounter;
 use tokio::time;
@@ -65,6 +68,15 @@ enum CheckError {
     Api { pod: PodName, source: kube::Error },
     #[error("asking for pod {}/{}: no answer in {} seconds", .0.namespace, .0.name, ANSWER_TIMEOUT.as_secs())]
     NoAnswer(PodName),
+    #[error("asking for pod {}/{}: the answer is something else", .0.namespace, .0.name)]
+    Nonsense(PodName),
+}
+
+impl CheckError {
+    /// Whether it is only that the API server can't be reached, which [`crate::watch::api_server`] says for all.
+    fn is_said_elsewhere(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if !matches!(source, kube::Error::Api(_) | kube::Error::SerdeError(_)))
+    }
 }
 
 impl Cleaner {
@@ -77,6 +89,7 @@ impl Cleaner {
             match self.check(&mut judge).await {
                 Ok(()) => is_failing = false,
                 Err(CheckError::Writer(Refusal::Stopping)) => return Err(Refusal::Stopping),
+                Err(error) if error.is_said_elsewhere() => {}
                 Err(error) => {
                     if !is_failing {
                         tracing::warn!(
@@ -139,8 +152,10 @@ impl Cleaner {
 
     async fn ask(&self, name: &PodName) -> Result<Option<ApiPod>, CheckError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &name.namespace);
-        match time::timeout(ANSWER_TIMEOUT, pods.get_metadata_opt(&name.name)).await {
-            Ok(Ok(pod)) => Ok(pod.map(|pod| ApiPod::of(&pod.metadata))),
+        match time::timeout(ANSWER_TIMEOUT, pods.get_metadata(&name.name)).await {
+            Ok(Ok(pod)) if is_presence(&pod.metadata, name) => Ok(Some(ApiPod::of(&pod.metadata))),
+            Ok(Ok(_)) => Err(CheckError::Nonsense(name.clone())),
+            Ok(Err(kube::Error::Api(status))) if is_absence(&status, name) => Ok(None),
             Ok(Err(source)) => Err(CheckError::Api {
                 pod: name.clone(),
                 source,
@@ -148,6 +163,18 @@ impl Cleaner {
             Err(_) => Err(CheckError::NoAnswer(name.clone())),
         }
     }
+}
+
+/// Whether what came is a pod of that name.
+fn is_presence(metadata: &ObjectMeta, pod: &PodName) -> bool {
+    metadata.name.as_ref() == Some(&pod.name) && metadata.uid.is_some()
+}
+
+/// Whether the API server says that there is no such pod. A path that it doesn't know (yet) is "not found" too, and so is
+/// anything to a proxy on the way: that must not cost a pod its address.
+fn is_absence(status: &Status, pod: &PodName) -> bool {
+    let names_the_pod = |details: &StatusDetails| details.kind == "pods" && details.name == pod.name;
+    status.code == 404 && status.reason == "NotFound" && status.details.as_ref().is_some_and(names_the_pod)
 }
 
 fn report(reservation: &Reservation) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::api_server::ApiServer;
 use crate::support::{Daemon, Interface, NODE, Node, within};
+use axum::http::StatusCode;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -57,6 +58,7 @@ async fn a_pod_that_only_the_api_server_knows_keeps_its_address() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(WEB).await;
+    node.seen(WEB).await;
     judged(&node, &daemon, &api_server).await;
     assert!(daemon.has(WEB).await);
     daemon.stop().await;
@@ -69,6 +71,7 @@ async fn a_static_pod_keeps_its_address() {
     let node = Node::new(&api_server);
     let daemon = node.start().await;
     daemon.add_when_known(WEB).await;
+    node.seen(WEB).await;
     judged(&node, &daemon, &api_server).await;
     assert!(daemon.has(WEB).await);
     daemon.stop().await;
@@ -117,15 +120,27 @@ async fn an_api_server_that_fails_releases_nothing() {
     let daemon = node.start().await;
     daemon.add_when_known(PROBE).await;
     node.seen(PROBE).await;
-    api_server.fail_pod_reads(true);
+    let denial = r#"{"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden"}"#;
+    let nobody_knows =
+        r#"{"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "details": {}}"#;
+    api_server.fail_pod_reads(Some((StatusCode::FORBIDDEN, denial)));
     api_server.delete_pod("probe");
-    let before = api_server.pod_reads();
-    within("it asked often enough", async || {
-        (api_server.pod_reads() > before + 8).then_some(())
-    })
-    .await;
-    assert!(daemon.has(PROBE).await);
-    api_server.fail_pod_reads(false);
+    for failure in [
+        (StatusCode::FORBIDDEN, denial),
+        (StatusCode::INTERNAL_SERVER_ERROR, "etcd is away"),
+        (StatusCode::NOT_FOUND, "404 page not found"),
+        (StatusCode::NOT_FOUND, nobody_knows),
+        (StatusCode::OK, "{}"),
+    ] {
+        api_server.fail_pod_reads(Some(failure));
+        let before = api_server.pod_reads();
+        within("it asked often enough", async || {
+            (api_server.pod_reads() > before + 8).then_some(())
+        })
+        .await;
+        assert!(daemon.has(PROBE).await, "{failure:?}");
+    }
+    api_server.fail_pod_reads(None);
     daemon.released(PROBE).await;
     daemon.stop().await;
 }

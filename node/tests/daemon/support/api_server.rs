@@ -32,7 +32,8 @@ struct Objects {
     events: Vec<(u64, Kind, &'static str, Value)>,
     /// How often single pods were asked for.
     pod_reads: usize,
-    pod_reads_fail: bool,
+    /// What requests for single pods get instead of an answer.
+    failure: Option<(StatusCode, &'static str)>,
 }
 
 /// An API server. Its objects outlive its processes: it can be stopped and started on the same port.
@@ -127,9 +128,9 @@ impl ApiServer {
         .to_string()
     }
 
-    /// From now on requests for single pods are answered with an error, or no longer.
-    pub(crate) fn fail_pod_reads(&self, fail: bool) {
-        self.objects.lock().unwrap().pod_reads_fail = fail;
+    /// From now on requests for single pods get this status and body, or an answer again.
+    pub(crate) fn fail_pod_reads(&self, failure: Option<(StatusCode, &'static str)>) {
+        self.objects.lock().unwrap().failure = failure;
     }
 
     /// From now on requests for single pods wait.
@@ -229,12 +230,18 @@ async fn pod(State(shared): State<Shared>, Path((namespace, name)): Path<(String
     shared.objects.lock().unwrap().pod_reads += 1;
     shared.pod_answers.acquire().await.unwrap().forget();
     let objects = shared.objects.lock().unwrap();
-    if objects.pod_reads_fail {
-        return status(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+    if let Some(failure) = objects.failure {
+        return failure.into_response();
     }
     match objects.current.get(&(Kind::Pod, format!("{namespace}/{name}"))) {
         Some(pod) => pod.to_string().into_response(),
-        None => status(StatusCode::NOT_FOUND, "NotFound"),
+        None => {
+            let status = json!({
+                "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound",
+                "message": format!("pods {name:?} not found"), "details": {"kind": "pods", "name": name},
+            });
+            (StatusCode::NOT_FOUND, status.to_string()).into_response()
+        }
     }
 }
 
@@ -298,12 +305,4 @@ fn follow(
             }
         },
     )
-}
-
-fn status(code: StatusCode, reason: &str) -> Response {
-    let body = json!({
-        "apiVersion": "v1", "kind": "Status", "status": "Failure",
-        "message": reason, "reason": reason, "code": code.as_u16(),
-    });
-    (code, body.to_string()).into_response()
 }
