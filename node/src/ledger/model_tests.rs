@@ -200,6 +200,8 @@ fn any_pool() -> impl Strategy<Value = NodePool> {
         (Family::V4, 0x0a00_0000_u128),
         (Family::V4, u128::from(u32::MAX) - 9),
         (Family::V6, 0xfd00 << 112),
+        // The numbers of an IPv4 range: a pool made anew with another family.
+        (Family::V6, 0x0a00_0000_u128),
         (Family::V6, u128::MAX - 9),
     ]);
     // Sizes 1 and 2 are /32, /128, /31 and /127.

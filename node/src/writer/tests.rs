@@ -482,8 +482,13 @@ async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
     };
     assert!(is_full(&refused), "{refused:?}");
     assert!(containers.len() > 10);
-    // The two share a batch, and only one comes to nothing.
-    let (refused, released) = futures::join!(core.add("more", &["p"]), core.del(&containers[0]));
+    // The two share a batch, and only one comes to nothing. What is released makes no room for what is added.
+    let mut long = add("more", &["p"]);
+    long.pod.name = "x".repeat(100_000);
+    let (released, refused) = futures::join!(
+        core.del(&containers[0]),
+        core.writer.allocate(long, Caller::default())
+    );
     assert!(is_full(&refused), "{refused:?}");
     assert_eq!(released.len(), 1);
     assert_eq!(core.held().await.len(), containers.len() - 1);
