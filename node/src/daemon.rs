@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time;
 
+use crate::advice;
 use crate::bind_address::BindAddress;
 use crate::cleaner::Cleaner;
 use crate::clock::{BootClock, Clock};
@@ -250,7 +251,8 @@ fn open_journal(address: &BindAddress) -> Result<Option<Journal>, Fatal> {
         return Ok(None);
     };
     let journal = Journal::open(folder).map_err(|error| {
-        format!("can't use the journal of DELs beside the socket; make its folder writable: {error}")
+        let advice = advice::on(&error, "--bind-address");
+        format!("can't use the journal of DELs beside the socket: {error}{advice}")
     })?;
     Ok(Some(journal))
 }

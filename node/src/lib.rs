@@ -14,6 +14,7 @@
 //! * [`table`]: this node's pools, out of pool objects. Pure.
 //! * [`cleaner`]: releases the addresses of pods that are gone without a DEL.
 
+mod advice;
 pub mod bind_address;
 pub mod call;
 pub mod cleaner;

@@ -12,6 +12,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
+use crate::advice;
 use crate::bind_address::BindAddress;
 use crate::store::StoreLock;
 
@@ -32,7 +33,7 @@ pub enum ListenError {
     )]
     Answered(PathBuf),
     /// A step on the way failed.
-    #[error("{step} {address}: {source}")]
+    #[error("{step} {address}: {source}{}", advice::on(source, "--bind-address"))]
     Io {
         /// What was done.
         step: &'static str,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::advice;
+
 /// Why a store can't be used. Unless it says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -20,7 +22,7 @@ pub enum StoreError {
     #[error("another program (the Go ipam-node?) holds a lock on the store {}: stop it first", .0.display())]
     HeldByOther(PathBuf),
     /// A file operation failed.
-    #[error("{step} {}: {source}", path.display())]
+    #[error("{step} {}: {source}{}", path.display(), advice::on(source, "--store-file"))]
     Io {
         /// What was done.
         step: &'static str,
