@@ -65,6 +65,7 @@ pub struct Flags {
         long,
         value_name = "NAMESPACE",
         default_value = "kube-system",
+        value_parser = namespace,
         help_heading = "Controller flags"
     )]
     pub leader_elect_namespace: String,
@@ -74,9 +75,24 @@ pub struct Flags {
         long,
         value_name = "NAMESPACE",
         default_value = "kube-system",
+        value_parser = namespace,
         help_heading = "Controller flags"
     )]
     pub ippools_namespace: String,
+}
+
+/// The name of a namespace. Anything else, and nothing at all above all, would be asked for in vain for ever.
+fn namespace(text: &str) -> Result<String, String> {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = (1..=63).contains(&text.len())
+        && text.bytes().all(inside)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_label {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a namespace".to_owned())
+    }
 }
 
 impl CommandLine for Flags {
@@ -122,6 +138,34 @@ mod tests {
                 .leader_elect
         );
         assert!(parse(&["--leader-elect=maybe"]).is_err());
+    }
+
+    #[test]
+    fn a_namespace_is_the_name_of_one() {
+        assert_eq!(
+            parse(&["--ippools-namespace=nv-ipam-2"])
+                .unwrap()
+                .ippools_namespace,
+            "nv-ipam-2"
+        );
+        for flag in ["--ippools-namespace", "--leader-elect-namespace"] {
+            for wrong in [
+                "",
+                "a/b",
+                "A",
+                "a.b",
+                "-a",
+                "a-",
+                "$(POD_NAMESPACE)",
+                &"a".repeat(64),
+            ] {
+                let error = parse(&[&format!("{flag}={wrong}")]).unwrap_err().to_string();
+                assert!(
+                    error.contains(flag) && error.contains("the name of a namespace"),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]

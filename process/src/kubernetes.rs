@@ -59,5 +59,8 @@ async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError>
 
 /// The client that [`config`] describes.
 pub async fn client(path: Option<&Path>) -> Result<Client, ClientError> {
-    Client::try_from(config(path).await?).map_err(ClientError::Client)
+    let config = config(path).await?;
+    // Errors of connections say what went wrong, and not with whom.
+    tracing::info!(server = %config.cluster_url, "working with this API server");
+    Client::try_from(config).map_err(ClientError::Client)
 }
