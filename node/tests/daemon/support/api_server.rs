@@ -233,16 +233,14 @@ async fn pod(State(shared): State<Shared>, Path((namespace, name)): Path<(String
     if let Some(failure) = objects.failure {
         return failure.into_response();
     }
-    match objects.current.get(&(Kind::Pod, format!("{namespace}/{name}"))) {
-        Some(pod) => pod.to_string().into_response(),
-        None => {
-            let status = json!({
-                "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound",
-                "message": format!("pods {name:?} not found"), "details": {"kind": "pods", "name": name},
-            });
-            (StatusCode::NOT_FOUND, status.to_string()).into_response()
-        }
+    if let Some(pod) = objects.current.get(&(Kind::Pod, format!("{namespace}/{name}"))) {
+        return pod.to_string().into_response();
     }
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound",
+        "message": format!("pods {name:?} not found"), "details": {"kind": "pods", "name": name},
+    });
+    (StatusCode::NOT_FOUND, status.to_string()).into_response()
 }
 
 fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
