@@ -46,6 +46,7 @@ impl PoolWatch {
             writer: self.writer,
             synced: self.synced,
             is_synced: false,
+            refused: None,
         };
         let api: Api<PoolObject> = Api::namespaced(self.client, &self.namespace);
         let mut events = pin!(super::events(api, None, "IPPools", move |object| slim(
@@ -63,6 +64,8 @@ impl PoolWatch {
                     }
                 }
                 () = tokio::time::sleep(RETRY), if offer_again => {}
+                // A watch never ends by itself.
+                else => return Ok(()),
             }
             offer_again = !keeper.update(&pools.state()).await?;
         }
@@ -92,6 +95,8 @@ struct TableKeeper {
     writer: Writer,
     synced: Gate,
     is_synced: bool,
+    /// Why the writer didn't take the last table, which was said.
+    refused: Option<Refusal>,
 }
 
 impl TableKeeper {
@@ -109,12 +114,15 @@ impl TableKeeper {
                 .set_table(next.pools.values().cloned().collect())
                 .await
             {
-                Ok(()) => {}
+                Ok(()) => self.refused = None,
                 Err(Refusal::Stopping) => return Err(Refusal::Stopping),
                 Err(refusal) => {
-                    tracing::warn!(
-                        "the changed pools can't be stored, so the old ones stay in force: {refusal}"
-                    );
+                    if self.refused.as_ref() != Some(&refusal) {
+                        tracing::warn!(
+                            "the changed pools can't be stored, so the old ones stay in force: {refusal}"
+                        );
+                    }
+                    self.refused = Some(refusal);
                     return Ok(false);
                 }
             }
