@@ -17,7 +17,7 @@ use crate::kubectl::Kubectl;
 use crate::names::{self, NAMESPACE, Subnet};
 use crate::node::Node;
 use crate::node_config::STATIC_PODS;
-use crate::ours;
+use crate::ours::Ours;
 use crate::pods;
 use crate::prerequisites;
 use crate::progress::Step;
@@ -52,8 +52,13 @@ impl Bed {
 
     /// Brings up a cluster and installs nv-ipam in it.
     pub async fn up(spec: &ClusterSpec) -> Result<Self> {
+        Self::up_with(spec, &Ours::build().await?).await
+    }
+
+    /// The same with programs that are built already.
+    pub async fn up_with(spec: &ClusterSpec, ours: &Ours) -> Result<Self> {
         let cluster = Cluster::up(spec).await?;
-        match Self::install(cluster).await {
+        match Self::install(cluster, ours).await {
             Ok(bed) => Ok(bed),
             Err(error) => {
                 crate::record::take_down_own().await?;
@@ -70,7 +75,7 @@ impl Bed {
         let program = prerequisites::find("kubectl").context("no `kubectl` in PATH")?;
         let folder = names::cache_root()?.join(format!("existing-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        ours::install(&folder).await?;
+        Ours::build().await?.copy_to(&folder)?;
         let client = control_plane::client(&kubeconfig).await?;
         let kubectl = Kubectl::new(program, &kubeconfig);
         apply_manifests(&kubectl).await?;
@@ -83,8 +88,8 @@ impl Bed {
         })
     }
 
-    async fn install(cluster: Cluster) -> Result<Self> {
-        ours::install(&cluster.folder).await?;
+    async fn install(cluster: Cluster, ours: &Ours) -> Result<Self> {
+        ours.copy_to(&cluster.folder)?;
         let step = Step::begin("installing nv-ipam: CRD, ServiceAccounts, their rights and tokens");
         let admin = &cluster.plane.admin_kubeconfig;
         let kubectl = Kubectl::new(cluster.assets.on_host("kubectl"), admin);
@@ -218,7 +223,7 @@ impl Bed {
         .await
     }
 
-    /// Puts the cluster back to where it was after it came up: no pods, pools, fake nodes, role labels or networks of
+    /// Puts the cluster back to where it was after it came up: usual flags, no pods, pools, fake nodes, role labels or networks of
     /// tests, our programs not running and the nodes' stores empty. What tests mount on a node they mount under `/run/mnt`,
     /// and it is unmounted. Tests begin with it, so none depends on the one before.
     pub async fn reset(&self) -> Result<()> {
@@ -231,8 +236,11 @@ impl Bed {
             let script = format!("rm -rf {STATIC_PODS}/*");
             node.exec(&["sh", "-ec", &script]).await?.success()?;
         }
-        pods::delete_all(&self.client).await?;
+        if !self.nodes().is_empty() {
+            pods::delete_all(&self.client).await?;
+        }
         self.controller().kill().await?;
+        self.controller().service.restore_argv();
         delete_lease(&self.client).await?;
         self.pools()
             .delete_collection(&DeleteParams::default(), &ListParams::default())
@@ -240,6 +248,7 @@ impl Bed {
         pods::delete_fake_nodes(&self.client).await?;
         for node in self.nodes() {
             node.daemon.kill().await?;
+            node.daemon.service.restore_argv();
             pods::label_node(&self.client, &node.name, ROLE, None).await?;
             reset_node(node).await?;
         }

@@ -1,5 +1,6 @@
 //! A whole cluster: brought up, handed to tests, taken down.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -151,7 +152,7 @@ async fn reserve(spec: &ClusterSpec) -> Result<Record> {
             .collect(),
         kept: false,
         subnet: number,
-        machines: Vec::new(),
+        machines: BTreeMap::new(),
         owner,
         id,
     };
@@ -215,7 +216,7 @@ async fn start_machine(
 ) -> Result<Arc<Machine>> {
     let folder = record.folder()?;
     let machine = Machine::start(name, &folder, assets, spec.lifetime, |first| {
-        record.machines.push(first.clone());
+        record.machines.insert(name.to_owned(), first.clone());
         record.write()
     });
     Ok(Arc::new(machine.await?))

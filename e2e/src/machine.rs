@@ -155,15 +155,7 @@ impl Machine {
     /// The words that run a program inside the machine.
     #[must_use]
     pub fn enter<S: AsRef<str>>(&self, argv: &[S]) -> Vec<String> {
-        let target = self.first.pid.to_string();
-        let enter = [
-            "nsenter", "--target", &target, "--net", "--mount", "--pid", "--uts", "--ipc", "--",
-        ];
-        enter
-            .into_iter()
-            .chain(argv.iter().map(AsRef::as_ref))
-            .map(str::to_owned)
-            .collect()
+        enter(&self.first, argv)
     }
 
     /// Runs a program inside the machine to its end.
@@ -195,6 +187,20 @@ impl Machine {
             .success()?;
         Ok(())
     }
+}
+
+/// The words that run a program inside the machine with this first process.
+#[must_use]
+pub fn enter<S: AsRef<str>>(first: &ProcessId, argv: &[S]) -> Vec<String> {
+    let target = first.pid.to_string();
+    let enter = [
+        "nsenter", "--target", &target, "--net", "--mount", "--pid", "--uts", "--ipc", "--",
+    ];
+    enter
+        .into_iter()
+        .chain(argv.iter().map(AsRef::as_ref))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The environment of programs inside a machine: nothing of ours but the way to programs.

@@ -15,36 +15,55 @@ use crate::progress::Step;
 /// The folder in a cluster's folder that they are copied to, so that a later build doesn't change a running cluster.
 pub const FOLDER: &str = "ours";
 
-/// Builds the three programs and copies them to `CLUSTER/ours/{ipam-controller,ipam-node,nv-ipam}`.
-///
-/// Release builds, as shipped, which take minutes on two cores. `E2E_PROFILE=dev` is for working on a test.
-pub async fn install(cluster: &Path) -> Result<()> {
-    let folder = cluster.join(FOLDER);
-    fs::create_dir_all(&folder)?;
-    let quick = std::env::var("E2E_PROFILE").is_ok_and(|profile| profile == "dev");
-    let (daemons, plugin) = if quick {
-        ("dev", "dev")
-    } else {
-        ("release", "shim")
-    };
-    let step = Step::begin(format!(
-        "building ipam-controller, ipam-node ({daemons}) and nv-ipam ({plugin})"
-    ));
-    let mut built = cargo(
-        &["build", "--profile", daemons, "-p", "operator", "-p", "node"],
-        "",
-    )
-    .await?;
-    built.extend(build_plugin(plugin).await?);
-    for program in ["ipam-controller", "ipam-node", "nv-ipam"] {
-        let path = built
-            .iter()
-            .find(|path| path.file_name().is_some_and(|name| name == program));
-        let path = path.with_context(|| format!("cargo built no {program}"))?;
-        fs::copy(path, folder.join(program)).with_context(|| format!("could not copy {}", path.display()))?;
+/// The three programs, built.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    programs: Vec<PathBuf>,
+}
+
+impl Ours {
+    /// Builds them: release builds, as shipped, which take minutes on two cores. `E2E_PROFILE=dev` is for working on a test.
+    pub async fn build() -> Result<Self> {
+        let quick = std::env::var("E2E_PROFILE").is_ok_and(|profile| profile == "dev");
+        let (daemons, plugin) = if quick {
+            ("dev", "dev")
+        } else {
+            ("release", "shim")
+        };
+        let step = Step::begin(format!(
+            "building ipam-controller, ipam-node ({daemons}) and nv-ipam ({plugin})"
+        ));
+        let mut built = cargo(
+            &["build", "--profile", daemons, "-p", "operator", "-p", "node"],
+            "",
+        )
+        .await?;
+        built.extend(build_plugin(plugin).await?);
+        step.end();
+        let named = |name: &str| {
+            let path = built
+                .iter()
+                .find(|path| path.file_name().is_some_and(|file| file == name));
+            path.cloned().with_context(|| format!("cargo built no {name}"))
+        };
+        let programs = ["ipam-controller", "ipam-node", "nv-ipam"]
+            .into_iter()
+            .map(named)
+            .collect::<Result<_>>()?;
+        Ok(Self { programs })
     }
-    step.end();
-    Ok(())
+
+    /// Copies them to `CLUSTER/ours/{ipam-controller,ipam-node,nv-ipam}`.
+    pub fn copy_to(&self, cluster: &Path) -> Result<()> {
+        let folder = cluster.join(FOLDER);
+        fs::create_dir_all(&folder)?;
+        for path in &self.programs {
+            let name = path.file_name().context("a program without a name")?;
+            fs::copy(path, folder.join(name))
+                .with_context(|| format!("could not copy {}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// The plugin runs in whatever image the node is, so it is linked statically: with musl, or with glibc where there is none.

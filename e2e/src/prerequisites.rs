@@ -48,6 +48,11 @@ const PROGRAMS: &[Program] = &[
         purpose: "the image of pods, statically linked",
         package: "busybox-static",
     },
+    Program {
+        name: "sqlite3",
+        purpose: "looking into the daemons' stores",
+        package: "sqlite3",
+    },
 ];
 
 const GO: Program = Program {

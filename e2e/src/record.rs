@@ -3,6 +3,7 @@
 //! This is the only knowledge that taking down uses: the end of a run, an interrupted run, `e2e down` and the sweep at the
 //! next start all go the same way.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub struct Record {
     pub owner: ProcessId,
     /// Left running on purpose.
     pub kept: bool,
-    /// The first process of each machine: with it everything in the machine ends.
-    pub machines: Vec<ProcessId>,
+    /// The first process of each machine, by the machine's name: with it everything in the machine ends.
+    pub machines: BTreeMap<String, ProcessId>,
     /// Names of cgroups.
     pub cgroups: Vec<String>,
 }
@@ -67,10 +68,10 @@ impl Record {
         static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _turn = ONE_AT_A_TIME.lock().await;
         let mut failures = Vec::new();
-        for machine in &self.machines {
+        for machine in self.machines.values() {
             failures.extend(machine.signal(Signal::KILL).err());
         }
-        for machine in &self.machines {
+        for machine in self.machines.values() {
             failures.extend(machine.wait_gone(Duration::from_secs(20)).await.err());
         }
         for name in &self.cgroups {

@@ -34,6 +34,7 @@ pub struct Service {
     /// Where its output goes.
     pub log: PathBuf,
     place: Place,
+    usual_argv: Vec<String>,
     argv: Mutex<Vec<String>>,
     running: Mutex<Option<Running>>,
 }
@@ -55,12 +56,18 @@ impl Service {
             name: name.to_owned(),
             log,
             place,
+            usual_argv: argv.clone(),
             argv: Mutex::new(argv),
             running: Mutex::new(None),
         }
     }
 
-    /// Changes the command line of the next start.
+    /// Forgets what [`Service::set_argv`] changed.
+    pub fn restore_argv(&self) {
+        self.set_argv(self.usual_argv.clone());
+    }
+
+    /// Changes the command line of every start from now on, until the test ends.
     pub fn set_argv(&self, argv: Vec<String>) {
         *lock(&self.argv) = argv;
     }
@@ -84,6 +91,7 @@ impl Service {
     }
 
     /// SIGTERM, then waits for the process to end and returns how it ended. One that is not running is an error.
+    /// (For the API server see [`crate::control_plane::ControlPlane::stop_api_server`]: it takes a minute over this.)
     ///
     /// # Errors
     /// If it is still there after 30 s; it is killed then.

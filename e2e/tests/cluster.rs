@@ -147,7 +147,7 @@ async fn owned(bed: Arc<Bed>) -> Result<()> {
         anyhow::bail!("there is no record of cluster {id}")
     };
     ensure!(
-        record.machines.len() == 3 && record.machines.iter().all(e2e::proc::ProcessId::is_alive),
+        record.machines.len() == 3 && record.machines.values().all(e2e::proc::ProcessId::is_alive),
         "{record:?}"
     );
     ensure!(
@@ -163,7 +163,7 @@ async fn owned(bed: Arc<Bed>) -> Result<()> {
         let own = namespace(process.pid)?;
         let machines: Vec<_> = record
             .machines
-            .iter()
+            .values()
             .filter_map(|machine| namespace(machine.pid).ok())
             .collect();
         ensure!(
