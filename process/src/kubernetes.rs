@@ -9,6 +9,10 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 /// How long a connection to the API server may take to be set up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection may be silent in the middle of an answer. Longer than a watch lasts (290 s), so that a watch on
+/// which nothing happens is none; without it, a request to a machine that vanished would wait forever.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Why there is no client. None of these means that the API server can't be reached: that shows only when it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -39,7 +43,8 @@ pub fn install_crypto_provider() {
 /// The client's configuration: from the kubeconfig at `path`, or, without one or with an empty one, from the environment.
 ///
 /// The client retries nothing by itself, so that a caller's deadline holds, and gives up on a connection that can't be
-/// set up. It has no time limit for an answer, because a watch has none: callers bound what they wait for.
+/// set up or has fallen silent. That is all the limit it has for an answer, because a watch takes long: callers bound what
+/// they wait for.
 pub async fn config(path: Option<&Path>) -> Result<Config, ClientError> {
     let mut config = match path.filter(|path| !path.as_os_str().is_empty()) {
         Some(path) => from_file(path).await.map_err(|source| ClientError::Kubeconfig {
@@ -49,6 +54,7 @@ pub async fn config(path: Option<&Path>) -> Result<Config, ClientError> {
         None => Config::infer().await.map_err(ClientError::Environment)?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
     config.default_retry = false;
     Ok(config)
 }

@@ -9,17 +9,12 @@ use kube::client::ClientBuilder;
 use process::kubernetes::ClientError;
 use tower::util::MapResultLayer;
 
-/// How long a connection may be silent in the middle of an answer. Longer than a watch lasts (290 s), so that a watch on
-/// which nothing happens is none; without it, a request to a machine that vanished would wait forever.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// A client for the API server that `kubeconfig` or the environment names.
 ///
 /// It doesn't connect yet: an API server that can't be reached is no error here. Whether it can is logged when that
 /// changes, once for all who use the client.
 pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
-    let mut config = process::kubernetes::config(kubeconfig).await?;
-    config.read_timeout = Some(READ_TIMEOUT);
+    let config = process::kubernetes::config(kubeconfig).await?;
     let url = config.cluster_url.to_string();
     let reachability = Arc::new(Mutex::new(Reachability::default()));
     let observe = move |outcome: Result<_, tower::BoxError>| {
