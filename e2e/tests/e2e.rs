@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 mod cluster;
+mod controller;
 mod spine;
 
 fn main() -> ExitCode {
-    let tests = [cluster::tests(), spine::tests()];
+    let tests = [cluster::tests(), controller::tests(), spine::tests()];
     e2e::harness::main(tests.into_iter().flatten().collect())
 }

@@ -1,0 +1,129 @@
+//! With nothing but the image exchanged: under the CRD and the role of the Go version.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use e2e::bed::Bed;
+use e2e::harness::Test;
+use e2e::{account, names, pods, wait};
+use serde_json::Value;
+
+use super::extra::{Extra, folder, kubeconfig_flag};
+use super::pool::{Pool, create_nodes};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![Test::api(
+        "controller::go_manifests::it_works_under_the_crd_and_the_role_of_the_go_version",
+        works,
+    )]
+}
+
+const ACCOUNT: &str = "e2e-go-controller";
+const CRD: &str = "config/crd/nv-ipam.nvidia.com.yaml";
+
+/// Contract B.12: what the Go version's manifests allow the controller.
+const ROLE: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: { name: e2e-go-controller, namespace: kube-system }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: { name: e2e-go-controller }
+rules:
+- { apiGroups: [''], resources: [nodes], verbs: [get, list, patch, update, watch] }
+- { apiGroups: [''], resources: [configmaps], verbs: [get, list, watch, delete] }
+- { apiGroups: [''], resources: [events], verbs: [create, patch] }
+- { apiGroups: [coordination.k8s.io], resources: [leases], verbs: ['*'] }
+- { apiGroups: [nv-ipam.nvidia.com], resources: [ippools, cidrpools], verbs: [get, list, watch, create] }
+- { apiGroups: [nv-ipam.nvidia.com], resources: [ippools/status, cidrpools/status], verbs: [get, update, patch] }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: e2e-go-controller }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-go-controller }
+subjects: [{ kind: ServiceAccount, name: e2e-go-controller, namespace: kube-system }]
+";
+
+async fn works(bed: Arc<Bed>) -> Result<()> {
+    let outcome = under_go_manifests(&bed).await;
+    bed.kubectl
+        .run_with(&["delete", "--ignore-not-found", "-f", "-"], ROLE)
+        .await?
+        .success()?;
+    bed.apply_file(CRD).await?;
+    wait_conditions_kept(&bed, true).await?;
+    outcome
+}
+
+async fn under_go_manifests(bed: &Bed) -> Result<()> {
+    bed.apply(ROLE).await?;
+    bed.apply(&crd_without_conditions()?).await?;
+    wait_conditions_kept(bed, false).await?;
+    let kubeconfig = folder(bed).join("go.kubeconfig");
+    let base = folder(bed).join(e2e::app::KUBECONFIG);
+    account::write_kubeconfig(&bed.client, &base, ACCOUNT, &kubeconfig).await?;
+    let controller = Extra::new(bed).with(&[&kubeconfig_flag(bed, "go.kubeconfig")]);
+    let mark = controller.0.service.log_length();
+
+    create_nodes(bed, "go", &["a", "b"]).await?;
+    let pool = Pool::create(bed, "go", "10.7.0.0/24", 100).await?;
+    controller.0.start().await?;
+    pool.wait_nodes(&["a", "b"]).await?;
+    create_nodes(bed, "go", &["c"]).await?;
+    pool.wait_event("NoFreeRanges", "Node: c").await?;
+    pods::delete_node(&bed.client, "a").await?;
+    for touch in ["1", "2", "3", "4", "5"] {
+        pool.touch(touch, &controller.0).await?;
+    }
+    let metrics = controller.0.scrape().await?;
+    let figure = |name: &str| metrics.value(&format!("nv_ipam_controller_{name}"), &[("pool", "go")]);
+    // The one entry that no longer fits is told by a metric only.
+    ensure!(figure("stale_allocations")? > 0.5, "{}", metrics.text());
+    let writes = figure("status_writes_total")?;
+    ensure!(writes < 1.5, "{writes} writes for blocks that were dealt at once");
+    let status = pool.get().await?.data["status"].clone();
+    ensure!(status.get("conditions").is_none(), "{status}");
+
+    let log = controller.0.service.log_since(mark);
+    let said = log.matches("conditions are off").count();
+    ensure!(said == 1, "said {said} times:\n{log}");
+    for trouble in ["forbidden", "events are off", "ERROR"] {
+        ensure!(!log.contains(trouble), "{log}");
+    }
+    let ended = controller.0.stop().await?;
+    ensure!(ended.success(), "{ended}");
+    Ok(())
+}
+
+/// The committed CRD, with the status of the Go version's.
+fn crd_without_conditions() -> Result<String> {
+    let text = std::fs::read_to_string(names::repository().join(CRD))?;
+    // A JSON document is a YAML document.
+    let mut crd: Value = serde_yaml::from_str(&text)?;
+    let status = crd
+        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
+        .and_then(Value::as_object_mut)
+        .context("the CRD has no status")?;
+    status.remove("conditions").context("the CRD has no conditions")?;
+    Ok(crd.to_string())
+}
+
+/// Waits until the API server goes by the schema that it was given last.
+async fn wait_conditions_kept(bed: &Bed, kept: bool) -> Result<()> {
+    let manifest = "{apiVersion: nv-ipam.nvidia.com/v1alpha1, kind: IPPool, \
+        metadata: {name: probe, namespace: kube-system}, \
+        spec: {subnet: 10.0.0.0/24, perNodeBlockSize: 1}, \
+        status: {allocations: [], conditions: [{type: Probe, status: 'True', reason: Probe, message: '', \
+        lastTransitionTime: '2020-01-01T00:00:00Z'}]}}";
+    let what = format!("the CRD with conditions kept: {kept}");
+    let waited = wait::until(&what, wait::USUAL, async || {
+        // Strict validation tells of fields that would be dropped.
+        let apply = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
+        match bed.kubectl.run_with(&apply, manifest).await {
+            Ok(ran) if ran.ok() == kept => wait::done(()),
+            other => wait::not_yet(format!("{other:?}")),
+        }
+    });
+    waited.await
+}
