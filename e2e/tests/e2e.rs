@@ -4,9 +4,16 @@ use std::process::ExitCode;
 
 mod cluster;
 mod controller;
+mod node;
+mod setting;
 mod spine;
 
 fn main() -> ExitCode {
-    let tests = [cluster::tests(), controller::tests(), spine::tests()];
+    let tests = [
+        cluster::tests(),
+        controller::tests(),
+        node::tests(),
+        spine::tests(),
+    ];
     e2e::harness::main(tests.into_iter().flatten().collect())
 }

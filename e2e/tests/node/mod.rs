@@ -1,0 +1,28 @@
+//! A node: the daemon, the plugin, and the kubelet and the containerd that use them.
+
+mod api_server_away;
+mod bad_input;
+mod daemon;
+mod daemon_away;
+mod full_block;
+mod networks;
+mod pods_seen;
+mod read_only;
+mod stores;
+
+use e2e::harness::Test;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let tests = [
+        api_server_away::tests(),
+        bad_input::tests(),
+        daemon::tests(),
+        daemon_away::tests(),
+        full_block::tests(),
+        networks::tests(),
+        pods_seen::tests(),
+        read_only::tests(),
+        stores::tests(),
+    ];
+    tests.into_iter().flatten().collect()
+}
