@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, DirEntry, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ impl Journal {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(named(error)),
             _ => {}
         }
-        remove_abandoned(&folder).map_err(named)?;
+        fs::read_dir(&folder).and_then(remove_abandoned).map_err(named)?;
         Ok(Self {
             folder,
             given_up: HashSet::new(),
@@ -150,17 +150,25 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn remove_abandoned(folder: &Path) -> io::Result<()> {
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        let name = file.file_name();
-        let name = name.as_encoded_bytes();
-        let complete = name.ends_with(SUFFIX.as_bytes()) || name.ends_with(BAD.as_bytes());
-        let age = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
-        if !complete && age(file.metadata()?.modified()?) > ABANDONED {
-            tracing::info!(file = %file.path().display(), "removing what a dead plugin left half-written");
-            fs::remove_file(file.path())?;
+fn remove_abandoned(files: impl Iterator<Item = io::Result<DirEntry>>) -> io::Result<()> {
+    for file in files {
+        match remove_if_abandoned(&file?) {
+            // Its plugin is alive, and has finished or removed it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            outcome => outcome?,
         }
+    }
+    Ok(())
+}
+
+fn remove_if_abandoned(file: &DirEntry) -> io::Result<()> {
+    let name = file.file_name();
+    let name = name.as_encoded_bytes();
+    let complete = name.ends_with(SUFFIX.as_bytes()) || name.ends_with(BAD.as_bytes());
+    let age = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
+    if !complete && age(file.metadata()?.modified()?) > ABANDONED {
+        tracing::info!(file = %file.path().display(), "removing what a dead plugin left half-written");
+        fs::remove_file(file.path())?;
     }
     Ok(())
 }
@@ -265,5 +273,18 @@ mod tests {
         Journal::open(folder.path()).unwrap();
         assert!(!file(".old.tmp").exists());
         assert!(file("old.json").exists() && file("old.json.bad").exists() && file(".young.tmp").exists());
+    }
+
+    #[test]
+    fn a_plugin_at_work_is_no_trouble_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        for name in [".a.tmp", ".b.tmp"] {
+            File::create(file(name)).unwrap();
+        }
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        fs::rename(file(".a.tmp"), file("a.json")).unwrap();
+        remove_abandoned(files.into_iter()).unwrap();
+        assert!(file("a.json").exists() && file(".b.tmp").exists());
     }
 }
