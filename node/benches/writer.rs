@@ -81,6 +81,14 @@ async fn run() -> Result<(), Failure> {
     report("DEL, one at a time", &mut times);
     writer.stop().await;
     ended.wait().await?;
+    let commits = &metrics.commit_duration;
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    let mean = commits.get_sample_sum() / commits.get_sample_count() as f64;
+    println!(
+        "commits: {} of {:?} on average",
+        commits.get_sample_count(),
+        Duration::from_secs_f64(mean)
+    );
 
     let start = Instant::now();
     let (store, ledger) = Store::open(StoreLock::take(&folder.path().join("store"))?)?;

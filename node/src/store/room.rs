@@ -9,8 +9,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 /// Bytes kept for the log. It is overwritten from its start whenever all of it has been moved into the database, so this
-/// is what one commit can take: some 250 changed pages, more than the whole database of most nodes.
-const LOG: u64 = 1 << 20;
+/// is what one commit can take: some 1000 changed pages, more than the whole database of most nodes.
+const LOG: u64 = 4 << 20;
 
 /// Bytes kept for the growth of the database when the log is moved into it: a full batch and what was there before.
 const GROWTH: u64 = 256 << 10;

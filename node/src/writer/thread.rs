@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// So many changed rows stay in the log at most, while requests come without a pause. Alone in its commit, each is five
 /// pages: the log stays within the room that is kept for it.
-const MAX_UNMOVED: usize = 50;
+const MAX_UNMOVED: usize = 200;
 
 pub(super) struct Thread<C> {
     store: Store,
