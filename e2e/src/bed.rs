@@ -262,8 +262,9 @@ impl Bed {
     pub async fn down(&self) -> Result<()> {
         match &self.kind {
             Kind::Ours(cluster) => cluster.take_down().await,
-            Kind::Existing { controller, folder } => {
-                controller.kill().await?;
+            Kind::Existing { folder, .. } => {
+                // What the last test made is not to stay in somebody's cluster.
+                self.reset().await?;
                 std::fs::remove_dir_all(folder)
                     .with_context(|| format!("could not remove {}", folder.display()))
             }

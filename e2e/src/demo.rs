@@ -218,11 +218,13 @@ async fn show(story: &Story, bed: &Bed, arguments: &[&str], shown: &str) -> Resu
 }
 
 async fn show_reservations(story: &Story, node: &Node) -> Result<()> {
-    story.command(&format!(
-        "ssh {} sqlite3 {} 'select address, pod_name from reservations'",
-        node.name,
-        store::PATH
-    ));
+    story.command_on(
+        &node.name,
+        &format!(
+            "sqlite3 {} 'select address, pod_name from reservations'",
+            store::PATH
+        ),
+    );
     for reservation in store::reservations(node).await? {
         story.output(&format!("{:<15} {}", reservation.address, reservation.pod_name));
     }

@@ -27,6 +27,12 @@ pub fn cache_root() -> Result<PathBuf> {
     Ok(cache.join("nv-ipam-e2e"))
 }
 
+/// The host's cable to a cluster's switch.
+#[must_use]
+pub fn host_link(id: &str) -> String {
+    format!("e2e-{id}")
+}
+
 /// The repository this crate was compiled in.
 #[must_use]
 pub fn repository() -> PathBuf {

@@ -5,12 +5,12 @@ use anyhow::{Result, bail};
 
 use crate::command;
 use crate::machine::Machine;
-use crate::names::Subnet;
+use crate::names::{self, Subnet};
 use crate::node::NodeSpec;
 
-/// Makes the switch, and the host's cable to it, called `e2e-ID` on the host.
+/// Makes the switch, and the host's cable to it.
 pub async fn build_switch(plane: &Machine, subnet: Subnet, id: &str) -> Result<()> {
-    let cable = format!("e2e-{id}");
+    let cable = names::host_link(id);
     let address = subnet.control_plane();
     plane
         .ip(&format!(

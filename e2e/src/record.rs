@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names;
 use crate::proc::ProcessId;
-use crate::{cgroups, progress};
+use crate::{cgroups, command, progress};
 
 const FILE: &str = "cluster.json";
 
@@ -74,6 +74,7 @@ impl Record {
         for machine in self.machines.values() {
             failures.extend(machine.wait_gone(Duration::from_secs(20)).await.err());
         }
+        failures.extend(self.cut_cable().await.err());
         for name in &self.cgroups {
             failures.extend(cgroups::remove(name).await.err());
         }
@@ -91,6 +92,21 @@ impl Record {
             self.id,
             list.join("\n  - ")
         )
+    }
+
+    /// The host's cable goes with the control plane's network. But the kernel keeps that for a minute or so, for the last
+    /// words of closed connections, so the cable is cut here.
+    async fn cut_cable(&self) -> Result<()> {
+        let name = names::host_link(&self.id);
+        let exists = || PathBuf::from("/sys/class/net").join(&name).exists();
+        if !exists() {
+            return Ok(());
+        }
+        let deleted = command::run(command::command(&["ip", "link", "delete", &name]), b"")
+            .await?
+            .success();
+        // The kernel may have been faster.
+        if exists() { deleted.map(drop) } else { Ok(()) }
     }
 }
 

@@ -14,7 +14,6 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::nodes("spine::pods_get_addresses_of_their_nodes_block", addresses),
         Test::nodes("spine::a_freed_address_is_not_the_next_one_given", next_address),
-        Test::api("spine::the_seeds_example_gives_the_seeds_status", seed_status),
     ]
 }
 
@@ -118,29 +117,5 @@ async fn next_address(bed: Arc<Bed>) -> Result<()> {
         u32::from(second) == u32::from(first) + 1,
         "{first} was freed, and then {second} given"
     );
-    Ok(())
-}
-
-async fn seed_status(bed: Arc<Bed>) -> Result<()> {
-    let nodes = ["host-a", "host-b", "host-c", "k8s-master"];
-    for name in nodes {
-        if !bed.nodes().iter().any(|node| node.name == name) {
-            pods::create_fake_node(&bed.client, name, &[]).await?;
-        }
-        pods::label_node(&bed.client, name, ROLE, Some("worker")).await?;
-    }
-    bed.apply_file("config/samples/pool1.yaml").await?;
-    bed.controller().start().await?;
-    bed.wait_blocks("pool1", &nodes).await?;
-    let query = r#"jsonpath={range .items[*]}{.metadata.name}{"\n"} {range .status.allocations[*]}{"\t"}{.nodeName} => Start IP: {.startIP} End IP: {.endIP}{"\n"}{end}{"\n"}{end}"#;
-    let shown = bed
-        .kubectl
-        .run(&["get", "ippools.nv-ipam.nvidia.com", "-A", "-o", query])
-        .await?;
-    let expected = "pool1\n \thost-a => Start IP: 192.168.0.1 End IP: 192.168.0.24\n\
-        \thost-b => Start IP: 192.168.0.25 End IP: 192.168.0.48\n\
-        \thost-c => Start IP: 192.168.0.49 End IP: 192.168.0.72\n\
-        \tk8s-master => Start IP: 192.168.0.73 End IP: 192.168.0.96\n\n";
-    ensure!(shown == expected, "{shown}");
     Ok(())
 }
