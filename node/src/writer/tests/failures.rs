@@ -1,0 +1,133 @@
+//! What is answered when the store, the disk or another program gets in the way.
+
+use super::*;
+use crate::store::tests::limit_pages;
+
+#[tokio::test]
+async fn the_database_itself_refuses_a_second_holder() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
+    let behind = rusqlite::Connection::open(core.store()).unwrap();
+    let copy = |address: &str, container: &str| {
+        behind.execute(
+            "INSERT INTO reservations (pool, address, container, interface, pod_uid, pod_name, pod_namespace, device_id,
+                                       network, created, boot_id, boottime_ns, pool_config)
+             SELECT pool, ?1, ?2, interface, '', '', '', '', '', '', '', 0, '' FROM reservations WHERE container = 'a'",
+            [address, container],
+        )
+    };
+    let refused = |result: rusqlite::Result<usize>| {
+        assert_eq!(
+            result.unwrap_err().sqlite_error_code(),
+            Some(rusqlite::ErrorCode::ConstraintViolation)
+        );
+    };
+    refused(copy("10.0.0.1", "b"));
+    refused(copy("10.0.0.2", "a"));
+    // What another program did change is seen before the next decision.
+    copy("10.0.0.2", "b").unwrap();
+    assert_eq!(core.add("c", &["p"]).await.unwrap(), ["10.0.0.3"]);
+    assert_eq!(core.held().await, ["a 10.0.0.1", "b 10.0.0.2", "c 10.0.0.3"]);
+}
+
+#[tokio::test]
+async fn a_store_that_another_program_has_locked_refuses_and_recovers() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    let behind = rusqlite::Connection::open(core.store()).unwrap();
+    behind.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refusal = core.add("a", &["p"]).await.unwrap_err();
+    assert!(refusal.to_string().contains("another program"), "{refusal}");
+    behind.execute_batch("ROLLBACK").unwrap();
+    core.add("a", &["p"]).await.unwrap();
+}
+
+/// Makes every commit fail that follows an insertion, as a failing disk would: not before the end.
+const FAIL_AT_COMMIT: &str = "
+    CREATE TABLE nowhere (id INTEGER PRIMARY KEY, other INTEGER REFERENCES nowhere DEFERRABLE INITIALLY DEFERRED);
+    CREATE TRIGGER fail AFTER INSERT ON reservations BEGIN INSERT INTO nowhere (other) VALUES (99); END;";
+
+#[tokio::test]
+async fn a_failed_commit_refuses_the_whole_batch_and_ends_the_writer() {
+    let mut core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("before", &["p"]).await.unwrap();
+    let behind = rusqlite::Connection::open(core.store()).unwrap();
+    behind.execute_batch(FAIL_AT_COMMIT).unwrap();
+    let (add, del) = futures::join!(
+        core.add("a", &["p"]),
+        core.writer.deallocate(
+            ReleaseCall {
+                pools: vec![key("p")],
+                network: String::new(),
+                owner: owner("before")
+            },
+            Caller::default()
+        ),
+    );
+    assert!(matches!(add, Err(Refusal::Store(_))), "{add:?}");
+    assert!(del.is_err(), "{del:?}");
+    assert!(
+        core.ended
+            .wait()
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("start again")
+    );
+    assert_eq!(core.writer.can_allocate().await, Err(Refusal::Stopping));
+    behind.execute_batch("DROP TRIGGER fail").unwrap();
+    drop(behind);
+    let core = start_with(core.folder, BootClock::new().unwrap());
+    assert_eq!(core.held().await, ["before 10.0.0.1"]);
+}
+
+fn is_full<T: std::fmt::Debug>(result: &Result<T, Refusal>) -> bool {
+    matches!(result, Err(refusal @ Refusal::StoreFull { .. }) if refusal.to_string().contains("make room"))
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = parts(folder.path(), BootClock::new().unwrap());
+    limit_pages(&parts.store, 14);
+    let metrics = parts.metrics.clone();
+    let (writer, ended) = spawn(parts).unwrap();
+    let core = Core {
+        folder,
+        writer,
+        ended,
+        metrics,
+    };
+    core.writer
+        .set_table(vec![pool("p", "10.0.0.1", "10.0.255.255")])
+        .await
+        .unwrap();
+    let mut containers = Vec::new();
+    let refused = loop {
+        let container = format!("c{}", containers.len());
+        match core.add(&container, &["p"]).await {
+            Ok(_) => containers.push(container),
+            refused => break refused,
+        }
+    };
+    assert!(is_full(&refused), "{refused:?}");
+    assert!(containers.len() > 10);
+    // The two share a batch, and only one comes to nothing. What is released makes no room for what is added.
+    let mut long = add("more", &["p"]);
+    long.pod.name = "x".repeat(100_000);
+    let (released, refused) = futures::join!(
+        core.del(&containers[0]),
+        core.writer.allocate(long, Caller::default())
+    );
+    assert!(is_full(&refused), "{refused:?}");
+    assert_eq!(released.len(), 1);
+    assert_eq!(core.held().await.len(), containers.len() - 1);
+    for container in &containers[1..] {
+        assert_eq!(core.del(container).await.len(), 1);
+    }
+    let core = core.restart().await;
+    assert!(core.held().await.is_empty());
+    core.add("again", &["p"]).await.unwrap();
+}
