@@ -8,12 +8,14 @@
 //! * [`control_plane`], [`node`], [`node_config`]: what runs in the machines. [`service`]: one long-running process.
 //! * [`assets`], [`go_build`], [`prerequisites`], [`image`]: where programs and images come from.
 //! * [`pki`], [`kubeconfig`]: who may do what.
+//! * [`bench`]: what ADD and DEL cost.
 //! * [`wait`], [`command`], [`proc`], [`progress`], [`names`]: tools.
 
 pub mod account;
 pub mod app;
 pub mod assets;
 pub mod bed;
+pub mod bench;
 pub mod cgroups;
 pub mod cluster;
 pub mod cni;

@@ -9,7 +9,7 @@ use e2e::bed::Bed;
 use e2e::cluster::{Cluster, ClusterSpec};
 use e2e::machine::{self, Lifetime};
 use e2e::record::Turn;
-use e2e::{demo, interrupt, progress, record};
+use e2e::{bench, demo, interrupt, progress, record};
 
 /// A real Kubernetes cluster on this machine, to see nv-ipam at work and to test it.
 ///
@@ -53,6 +53,8 @@ enum Command {
     ///
     /// A cluster that a running test or demo uses is left alone.
     Down,
+    /// Measures ADD and DEL through the plugin and the daemon, and prints a table
+    Bench,
 }
 
 #[tokio::main]
@@ -73,6 +75,10 @@ async fn run(arguments: Arguments) -> Result<()> {
         Command::Demo { keep } => demo::run(keep).await,
         Command::Up { bare } => up(bare).await,
         Command::Down => down().await,
+        Command::Bench => {
+            print!("{}", bench::run().await?);
+            Ok(())
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod cluster;
 mod controller;
+mod crashes;
 mod node;
 mod setting;
 mod spine;
@@ -12,6 +13,7 @@ fn main() -> ExitCode {
     let tests = [
         cluster::tests(),
         controller::tests(),
+        crashes::tests(),
         node::tests(),
         spine::tests(),
     ];
