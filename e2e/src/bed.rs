@@ -20,6 +20,7 @@ use crate::node_config::STATIC_PODS;
 use crate::ours::Ours;
 use crate::pods;
 use crate::prerequisites;
+use crate::proc::ProcessId;
 use crate::progress::Step;
 use crate::wait;
 
@@ -28,6 +29,9 @@ pub const ROLE: &str = "kubernetes.io/role";
 
 /// The lease by which controllers exclude each other.
 pub const LEASE: &str = "dd1643cf.nvidia.com";
+
+/// The folder of a run on a cluster that is not ours is called this and the run's process id.
+const EXISTING: &str = "existing-";
 
 /// A cluster with the CRDs, the ServiceAccounts and their rights, and our programs ready to be started.
 pub struct Bed {
@@ -73,7 +77,8 @@ impl Bed {
         let kubeconfig =
             kubeconfig.context("E2E_EXISTING_CLUSTER is set; set KUBECONFIG too, to say which cluster")?;
         let program = prerequisites::find("kubectl").context("no `kubectl` in PATH")?;
-        let folder = names::cache_root()?.join(format!("existing-{}", std::process::id()));
+        remove_stale_folders(&names::cache_root()?);
+        let folder = names::cache_root()?.join(format!("{EXISTING}{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         Ours::build().await?.copy_to(&folder)?;
         let client = control_plane::client(&kubeconfig).await?;
@@ -278,6 +283,19 @@ async fn delete_lease(client: &Client) -> Result<()> {
     match leases.delete(LEASE, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other.map(drop).context("could not delete the controllers' lease"),
+    }
+}
+
+/// What runs on a cluster that is not ours leave behind when they are killed: their logs.
+fn remove_stale_folders(root: &Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(EXISTING)?.parse().ok());
+        if owner.is_some_and(|pid| ProcessId::of(pid).is_none()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

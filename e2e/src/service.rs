@@ -219,7 +219,12 @@ impl Service {
     fn spawn(&self) -> Result<Child> {
         let argv = self.argv();
         let words = match &self.place {
-            Place::Host => argv,
+            // Nothing else ends it if this process is killed.
+            Place::Host => ["setpriv", "--pdeathsig", "TERM", "--"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(argv)
+                .collect(),
             Place::Machine(machine) => machine.enter(&argv),
         };
         let (program, arguments) = words.split_first().context("an empty command line")?;
