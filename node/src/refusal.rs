@@ -57,11 +57,11 @@ pub enum Refusal {
     },
     /// This daemon has never heard of any pools from the API server.
     #[error(
-        "pools are not known yet: the API server has not been reached since this node's store was created"
+        "pools are not known yet: they could not be read from the API server since this node's store was created"
     )]
     NoTable,
     /// The pool is not among those known from before the daemon's start, and the API server has not been reached since.
-    #[error("{} is not known yet: the API server has not been reached since the start of ipam-node", named(.0))]
+    #[error("{} is not known yet: pools could not be read from the API server since the start of ipam-node", named(.0))]
     NotSynced(PoolKey),
     /// The caller is gone; nobody reads this.
     #[error("request has been canceled")]

@@ -203,7 +203,12 @@ impl<C: Clock> Thread<C> {
                         interface = entry.interface_name,
                         network = entry.network_name,
                         ?addresses,
-                        "releasing by a DEL that the plugin left in its journal"
+                        "a DEL that the plugin left in its journal {}",
+                        if released.is_empty() {
+                            "finds nothing to release"
+                        } else {
+                            "releases"
+                        }
                     );
                 }
                 Err(Failure::Batch(setback)) => return Err(setback),
