@@ -22,6 +22,7 @@ use crate::pods;
 use crate::prerequisites;
 use crate::proc::ProcessId;
 use crate::progress::Step;
+use crate::reset;
 use crate::wait;
 
 /// The label that decides whether a node gets a block of the sample pool.
@@ -83,7 +84,7 @@ impl Bed {
         Ours::build().await?.copy_to(&folder)?;
         let client = control_plane::client(&kubeconfig).await?;
         let kubectl = Kubectl::new(program, &kubeconfig);
-        apply_manifests(&kubectl).await?;
+        kubectl.apply_ours().await?;
         account::write_kubeconfig(&client, &kubeconfig, CONTROLLER_ACCOUNT, &folder.join(KUBECONFIG)).await?;
         let controller = Box::new(App::controller_on_host(0, &folder));
         Ok(Self {
@@ -98,7 +99,7 @@ impl Bed {
         let step = Step::begin("installing nv-ipam: CRD, ServiceAccounts, their rights and tokens");
         let admin = &cluster.plane.admin_kubeconfig;
         let kubectl = Kubectl::new(cluster.assets.on_host("kubectl"), admin);
-        apply_manifests(&kubectl).await?;
+        kubectl.apply_ours().await?;
         let client = cluster.client();
         account::write_kubeconfig(
             &client,
@@ -255,7 +256,7 @@ impl Bed {
             node.daemon.kill().await?;
             node.daemon.service.restore_argv();
             pods::label_node(&self.client, &node.name, ROLE, None).await?;
-            reset_node(node).await?;
+            reset::clean(node).await?;
         }
         for node in self.nodes() {
             node.wait_ready(&self.client).await?;
@@ -297,40 +298,4 @@ fn remove_stale_folders(root: &Path) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
-}
-
-async fn reset_node(node: &Node) -> Result<()> {
-    let script = "
-        find /etc/cni/net.d -mindepth 1 -maxdepth 1 ! -name '90-default.conflist' -exec rm -rf {} +
-        for mount in $(grep -o ' /run/mnt/[^ ]*' /proc/mounts); do umount $mount; done
-        rm -rf /var/lib/cni/nv-ipam /opt/cni/bin/nv-ipam
-        for netns in $(ip netns list | grep -v '^cni-' | cut -d' ' -f1); do ip netns delete $netns; done
-        for kind in bridge dummy veth; do
-            for link in $(ip -oneline link show type $kind | cut -d: -f2 | cut -d@ -f1); do
-                case $link in cni0 | eth0) ;; *) ip link delete $link 2>/dev/null || ! ip link show $link 2>/dev/null ;; esac
-            done
-        done
-    ";
-    node.exec(&["sh", "-ec", script]).await?.success()?;
-    node.wait_networks_read().await
-}
-
-/// The CRD and whatever the folders of our two programs have.
-async fn apply_manifests(kubectl: &Kubectl) -> Result<()> {
-    for folder in ["config/crd", "config/operator", "config/node"] {
-        let path = names::repository().join(folder);
-        if Path::new(&path).exists() {
-            kubectl.apply_path(&path).await?;
-        }
-    }
-    kubectl
-        .run(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=30s",
-            "crd",
-            "ippools.nv-ipam.nvidia.com",
-        ])
-        .await?;
-    Ok(())
 }
