@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use e2e::bed::Bed;
 use e2e::harness::Test;
 use e2e::node::Node;
-use e2e::store;
+use e2e::{store, wait};
 
 use crate::setting::{self, add, call, check, del, fingerprint, refusal, says};
 
@@ -189,13 +189,13 @@ async fn unreadable(bed: Arc<Bed>) -> Result<()> {
     check(node, "kept", "sound").await
 }
 
-/// Its folder is a file system of 4 MB.
+/// Its folder is a file system of 16 MB.
 const SMALL: &str = "/run/mnt/small";
 
 async fn full_disk(bed: Arc<Bed>) -> Result<()> {
     setting::deal(&bed, "full", "10.62.3.0/24", 64).await?;
     let node = &bed.nodes()[0];
-    let script = format!("mkdir -p {SMALL}; mount -t tmpfs -o size=4m none {SMALL}");
+    let script = format!("mkdir -p {SMALL}; mount -t tmpfs -o size=16m none {SMALL}");
     node.exec(&["sh", "-ec", &script]).await?.success()?;
     let argv = node.daemon.service.argv();
     let on_small = format!("--store-file={SMALL}/store");
@@ -207,12 +207,15 @@ async fn full_disk(bed: Arc<Bed>) -> Result<()> {
     started?;
     let before = add(node, "before", "full").await?;
 
+    let mark = node.daemon.service.log_length();
     let fill = format!("cat /dev/zero > {SMALL}/filler");
     let filled = node.exec(&["sh", "-c", &fill]).await?;
     says(&filled.stderr, &["No space left on device"])?;
-    let message = until_refused(node).await?;
+    wait_no_room(node, mark).await?;
+    let refused = call(node, "ADD", "refused", "full").await?;
+    ensure!(!refused.ok(), "{refused:?}");
     says(
-        &message,
+        &refused.stdout,
         &[
             "code = Internal",
             "the store is out of disk space, so no address is handed out",
@@ -227,23 +230,34 @@ async fn full_disk(bed: Arc<Bed>) -> Result<()> {
     );
 
     node.exec(&["rm", &format!("{SMALL}/filler")]).await?.success()?;
-    let again = e2e::wait::until("ADD to be served again", e2e::wait::USUAL, async || {
+    let again = wait::until("ADD to be served again", wait::USUAL, async || {
         match call(node, "ADD", "again", "full").await {
-            Ok(ran) if ran.ok() => e2e::wait::done(()),
-            other => e2e::wait::not_yet(format!("{other:?}")),
+            Ok(ran) if ran.ok() => wait::done(()),
+            other => wait::not_yet(format!("{other:?}")),
         }
     });
     again.await?;
     node.daemon.service.must_be_running()
 }
 
-/// ADDs until there is no room for one, which the log of the store may still have; returns what that one was told.
-async fn until_refused(node: &Node) -> Result<String> {
-    for number in 0..60 {
-        let ran = call(node, "ADD", &format!("more{number}"), "full").await?;
-        if !ran.ok() {
-            return Ok(ran.stdout);
+/// What is handed out needs room, a little of which the daemon keeps: takes addresses until it says that there is no more.
+async fn wait_no_room(node: &Node, mark: u64) -> Result<()> {
+    for number in 0..30 {
+        if !call(node, "ADD", &format!("more{number}"), "full").await?.ok() {
+            break;
         }
     }
-    anyhow::bail!("60 ADDs succeeded on a full disk")
+    wait::until("the daemon to find no room", wait::USUAL, async || {
+        if node
+            .daemon
+            .service
+            .log_since(mark)
+            .contains("no room on the disk")
+        {
+            wait::done(())
+        } else {
+            wait::not_yet(node.daemon.service.tail(3))
+        }
+    })
+    .await
 }
