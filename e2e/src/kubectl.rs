@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::command::{self, Ran};
+use crate::names;
 
 /// kubectl with a kubeconfig.
 #[derive(Debug, Clone)]
@@ -48,5 +49,23 @@ impl Kubectl {
             "--filename"
         };
         self.run(&["apply", flag, &path.to_string_lossy()]).await
+    }
+
+    /// Applies the CRD and whatever the folders of our two programs in `config/` have, and waits until the API server
+    /// serves the new kind.
+    pub async fn apply_ours(&self) -> Result<()> {
+        for folder in ["config/crd", "config/operator", "config/node"] {
+            self.apply_path(&names::repository().join(folder)).await?;
+        }
+        let established = "--for=condition=Established";
+        self.run(&[
+            "wait",
+            established,
+            "--timeout=30s",
+            "crd",
+            "ippools.nv-ipam.nvidia.com",
+        ])
+        .await?;
+        Ok(())
     }
 }

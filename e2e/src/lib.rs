@@ -4,11 +4,14 @@
 //! namespaces of its own. See `README.md` in this folder for how to write a test.
 //!
 //! * [`cluster`]: bringing one up and taking it down. [`record`]: what it owns on the host, so that nothing is left behind.
+//!   [`interrupt`]: Ctrl-C.
 //! * [`machine`], [`network`], [`cgroups`]: what isolates its parts from each other and from the host.
 //! * [`control_plane`], [`node`], [`node_config`]: what runs in the machines. [`service`]: one long-running process.
 //! * [`assets`], [`go_build`], [`prerequisites`], [`image`]: where programs and images come from.
-//! * [`pki`], [`kubeconfig`]: who may do what.
-//! * [`bench`]: what ADD and DEL cost.
+//! * [`pki`], [`kubeconfig`], [`account`]: who may do what.
+//! * [`bed`], [`reset`], [`ours`], [`app`]: nv-ipam on the cluster. [`harness`]: running tests on it.
+//! * [`pods`], [`cni`], [`store`], [`metrics`], [`http_get`], [`kubectl`]: what tests do and look at.
+//! * [`demo`], [`story`]: showing it to people.
 //! * [`wait`], [`command`], [`proc`], [`progress`], [`names`]: tools.
 
 pub mod account;
@@ -42,6 +45,7 @@ pub mod prerequisites;
 pub mod proc;
 pub mod progress;
 pub mod record;
+pub mod reset;
 pub mod service;
 pub mod store;
 pub mod story;
