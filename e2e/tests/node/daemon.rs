@@ -143,7 +143,7 @@ async fn rights(bed: Arc<Bed>) -> Result<()> {
         who == "system:serviceaccount:kube-system:nv-ipam-node",
         "it is {who}"
     );
-    kubectl(&["get", "ippools.nv-ipam.nvidia.com", "rights", "-n", "kube-system"])
+    kubectl(&["get", "ippools.nv-ipam.nvidia.com", "-n", "kube-system"])
         .await?
         .success()?;
     for forbidden in [
