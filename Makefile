@@ -17,11 +17,11 @@ help: ## List the targets
 .PHONY: demo
 demo: ## Show it at work on a real cluster on this machine (KEEP=1 leaves the cluster running)
 	@hack/prerequisites.sh e2e
-	cargo run --quiet --release -p e2e -- demo $(if $(KEEP),--keep)
+	cargo run --quiet -p e2e -- demo $(if $(KEEP),--keep)
 
 .PHONY: down
 down: ## Remove what `make demo KEEP=1` left running
-	cargo run --quiet --release -p e2e -- down
+	cargo run --quiet -p e2e -- down
 
 .PHONY: test
 test: test-unit test-e2e ## Run every test, on a real cluster too

@@ -17,6 +17,7 @@ e2e=(
     "nsenter util-linux entering the nodes"
     "runc runc the nodes' containers"
     "iptables iptables the bridge plugin's ipMasq"
+    "sqlite3 sqlite3 looking into the nodes' stores"
     "busybox busybox-static the pods' image"
 )
 

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 /// How often the daemon is killed.
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 60;
 
 /// Plugins at work at a time.
 const PLUGINS: usize = 4;

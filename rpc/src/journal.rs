@@ -120,7 +120,10 @@ mod tests {
     use super::*;
 
     fn stamp(boot_id: &str, boottime_ns: u64) -> Stamp {
-        Stamp { boot_id: boot_id.to_owned(), boottime_ns }
+        Stamp {
+            boot_id: boot_id.to_owned(),
+            boottime_ns,
+        }
     }
 
     fn entry() -> Entry {
@@ -154,7 +157,10 @@ mod tests {
     fn an_entry_that_names_nobody_is_refused() {
         let mut nobody = entry();
         nobody.container_id.clear();
-        assert!(matches!(Entry::decode(&nobody.encode().unwrap()), Err(EntryError::Incomplete)));
+        assert!(matches!(
+            Entry::decode(&nobody.encode().unwrap()),
+            Err(EntryError::Incomplete)
+        ));
         assert!(matches!(Entry::decode(b"{"), Err(EntryError::Malformed(_))));
     }
 
