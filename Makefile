@@ -8,6 +8,9 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nv-ipam
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+# The plugin's target: static, without a C library of the machine's.
+MUSL := $(shell uname -m)-unknown-linux-musl
+
 CRD := config/crd/nv-ipam.nvidia.com.yaml
 
 .PHONY: help
@@ -17,17 +20,18 @@ help: ## List the targets
 .PHONY: demo
 demo: ## Show it at work on a real cluster on this machine (KEEP=1 leaves the cluster running)
 	@hack/prerequisites.sh e2e
-	cargo run --quiet -p e2e -- demo $(if $(KEEP),--keep)
+	cargo run -p e2e -- demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: down
 down: ## Remove what `make demo KEEP=1` left running
-	cargo run --quiet -p e2e -- down
+	cargo run -p e2e -- down
 
 .PHONY: test
 test: test-unit test-e2e ## Run every test, on a real cluster too
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need neither root nor Go nor a network
+	@hack/prerequisites.sh build
 	cargo test --workspace --exclude e2e
 
 .PHONY: test-e2e
@@ -36,14 +40,14 @@ test-e2e: ## Run the tests on a real cluster on this machine
 	cargo test -p e2e
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Check format, lints, licences, sources, scripts
+lint: prerequisites $(CARGO_DENY) ## Check format, lints, licences, sources, scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --log-level error check bans licenses sources
 	bash -n hack/*.sh .ci/run
 
 .PHONY: audit
-audit: $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs the advisory database)
+audit: prerequisites $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs the advisory database)
 	$(CARGO_DENY) check advisories
 
 .PHONY: manifests
@@ -52,9 +56,21 @@ manifests: ## Write the CRDs from the Rust types
 	mv $(CRD).new $(CRD)
 
 .PHONY: build
-build: ## Build the three binaries
+build: ## Build the three binaries; the plugin, which runs in any image, is static
 	@hack/prerequisites.sh build
-	cargo build --release -p operator -p node -p cni
+	cargo build --release -p operator -p node
+	rustup target add $(MUSL)
+	cargo build --profile shim -p cni --target $(MUSL)
+	@ls -l target/release/ipam-controller target/release/ipam-node target/$(MUSL)/shim/nv-ipam
+
+.PHONY: bench
+bench: ## Measure ADD and DEL against what a process and a disk flush cost on this machine
+	@hack/prerequisites.sh e2e
+	cargo run -p e2e -- bench
+
+.PHONY: prerequisites
+prerequisites:
+	@hack/prerequisites.sh build
 
 $(CARGO_DENY):
 	@echo "building cargo-deny $(CARGO_DENY_VERSION) (once, about 4 minutes)..."

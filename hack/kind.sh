@@ -3,13 +3,14 @@
 # that uses it. Needs cargo too: the three programs are built here and copied into the nodes.
 #
 #   hack/kind.sh up      brings it up
-#   hack/kind.sh test    runs the tests that need an API server only on it
 #   hack/kind.sh down    removes it
+#   hack/kind.sh test    runs the tests that need an API server only, on a kind cluster of their own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cluster=nv-ipam
 target="$(uname -m)-unknown-linux-musl"
+test_cluster=nv-ipam-test
 state="${XDG_CACHE_HOME:-$HOME/.cache}/nv-ipam-kind"
 export KUBECONFIG="$state/kubeconfig"
 
@@ -97,11 +98,16 @@ JSON
 
 case "${1:-}" in
     up)
-        need docker kind kubectl cargo rustup
+        # The daemon brings SQLite, which is C. (Debian: musl-tools)
+        need docker kind kubectl cargo rustup musl-gcc
         up
         ;;
     test)
-        need kubectl cargo
+        need docker kind kubectl cargo
+        mkdir -p "$state"
+        KUBECONFIG="$state/test-kubeconfig"
+        trap 'kind delete cluster --name "$test_cluster"' EXIT
+        kind create cluster --name "$test_cluster" --wait 120s
         E2E_EXISTING_CLUSTER=1 cargo test -p e2e
         ;;
     down)

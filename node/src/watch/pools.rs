@@ -122,6 +122,10 @@ impl TableKeeper {
                             "the changed pools can't be stored, so the old ones stay in force: {refusal}"
                         );
                     }
+                    if !self.is_synced {
+                        self.synced
+                            .close(format!("known from the API server, but they can't be stored: {refusal}"));
+                    }
                     self.refused = Some(refusal);
                     return Ok(false);
                 }
