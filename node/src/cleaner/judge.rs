@@ -107,7 +107,7 @@ impl Judge {
             if count <= self.allowed_misses {
                 continue;
             }
-            if self.cannot_be_in_use(reservation) {
+            if self.outlived_its_pod(reservation) {
                 verdicts.gone.push(reservation);
             } else if count == self.allowed_misses + 1 {
                 verdicts.unexplained.push(reservation);
@@ -117,10 +117,12 @@ impl Judge {
         verdicts
     }
 
-    /// Whether a pod that is missing means that no container uses the address. Of a pod that was never in the API (made by
-    /// hand, by a DRA driver, under another name) its absence says nothing. A reservation that doesn't say its boot may be
-    /// of this one.
-    fn cannot_be_in_use(&self, reservation: &Reservation) -> bool {
+    /// Whether a pod that is missing was there before, or the container ended with an earlier boot. Then the address is
+    /// released, as by the Go version (contract B.10). That proves of the second only that no container uses it: a pod
+    /// that was deleted by force may be gone while its container can't be killed. Of a pod that was never in the API
+    /// (made by hand, by a DRA driver, under another name) its absence says nothing. A reservation that doesn't say its
+    /// boot may be of this one.
+    fn outlived_its_pod(&self, reservation: &Reservation) -> bool {
         let boot_id = &reservation.stamp.boot_id;
         reservation.pod_seen || (!boot_id.is_empty() && *boot_id != self.boot_id)
     }
