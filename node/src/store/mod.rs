@@ -108,8 +108,11 @@ impl Store {
     /// Moves the whole log into the database and closes it, then gives up the lock. Nothing is lost if that fails: the
     /// next start reads the log.
     pub fn close(self) -> rusqlite::Result<()> {
+        // While the fields are in their order: what fails here must drop `held` last.
+        self.database
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         let open::Database { connection, held } = self.database;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         connection.close().map_err(|(_, error)| error)?;
         if let Err(error) = room::set_aside(&self.lock.files.reserve()) {
             tracing::warn!(%error, "no room on the disk can be kept for the next start");
