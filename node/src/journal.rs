@@ -152,21 +152,32 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 
 fn remove_abandoned(files: impl Iterator<Item = io::Result<DirEntry>>) -> io::Result<()> {
     for file in files {
-        match remove_if_abandoned(&file?) {
+        let file = file?;
+        match remove_if_abandoned(&file) {
             // Its plugin is alive, and has finished or removed it meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            outcome => outcome?,
+            Err(error) => tracing::warn!(
+                file = %file.path().display(), %error,
+                "what a dead plugin left half-written can't be removed; it does no harm"
+            ),
+            Ok(()) => {}
         }
     }
     Ok(())
 }
 
+/// Only files are the plugin's: whatever else somebody put there stays.
 fn remove_if_abandoned(file: &DirEntry) -> io::Result<()> {
     let name = file.file_name();
     let name = name.as_encoded_bytes();
-    let complete = name.ends_with(SUFFIX.as_bytes()) || name.ends_with(BAD.as_bytes());
-    let age = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
-    if !complete && age(file.metadata()?.modified()?) > ABANDONED {
+    if name.ends_with(SUFFIX.as_bytes()) || name.ends_with(BAD.as_bytes()) {
+        return Ok(());
+    }
+    let metadata = file.metadata()?;
+    let age = SystemTime::now()
+        .duration_since(metadata.modified()?)
+        .unwrap_or_default();
+    if metadata.is_file() && age > ABANDONED {
         tracing::info!(file = %file.path().display(), "removing what a dead plugin left half-written");
         fs::remove_file(file.path())?;
     }
@@ -273,6 +284,17 @@ mod tests {
         Journal::open(folder.path()).unwrap();
         assert!(!file(".old.tmp").exists());
         assert!(file("old.json").exists() && file("old.json.bad").exists() && file(".young.tmp").exists());
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_trouble_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = folder.path().join(FOLDER).join("somebody's");
+        fs::create_dir_all(&theirs).unwrap();
+        let old = SystemTime::now() - 2 * ABANDONED;
+        File::open(&theirs).unwrap().set_modified(old).unwrap();
+        Journal::open(folder.path()).unwrap();
+        assert!(theirs.exists());
     }
 
     #[test]
