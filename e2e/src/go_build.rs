@@ -13,6 +13,9 @@ use crate::names::{self, KUBERNETES_VERSION};
 use crate::prerequisites;
 use crate::progress::Step;
 
+/// The folders of the Go modules under `go/`.
+pub(crate) const MODULES: [&str; 2] = ["kubernetes", "runtime"];
+
 /// A program and the package it is built from.
 #[derive(Debug)]
 pub struct GoProgram {
@@ -100,7 +103,7 @@ const fn runtime(name: &'static str, package: &'static str, duration: &'static s
 /// A name for the cache folder that changes with anything that changes the programs: the pinned modules and the Go version.
 pub async fn cache_key(go: &Path) -> Result<String> {
     let mut digest = Digest::new(&SHA256);
-    for module in ["kubernetes", "runtime"] {
+    for module in MODULES {
         for file in ["go.mod", "go.sum"] {
             let path = names::repository().join("e2e/go").join(module).join(file);
             digest

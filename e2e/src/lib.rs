@@ -26,6 +26,7 @@ pub mod command;
 pub mod control_plane;
 pub mod demo;
 pub mod go_build;
+mod go_version;
 pub mod harness;
 pub mod http_get;
 pub mod image;

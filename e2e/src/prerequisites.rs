@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
+
+use crate::go_version;
 
 /// A program, why it is needed, and the Debian package that has it.
 struct Program {
@@ -58,7 +61,7 @@ const PROGRAMS: &[Program] = &[
 const GO: Program = Program {
     name: "go",
     purpose: "building Kubernetes and containerd once",
-    package: "golang-go (1.26 or newer, see https://go.dev/dl)",
+    package: "none that is new enough, see https://go.dev/dl",
 };
 
 /// Checks that a cluster can be started here; `go` only matters if something is still to be built.
@@ -86,13 +89,31 @@ pub fn check(needs_go: bool) -> Result<()> {
             busybox.display()
         ));
     }
-    if !fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("overlay")) {
-        missing.push("the kernel does not offer overlayfs now; try `modprobe overlay`".to_owned());
+    if needs_go
+        && let Some(go) = find("go")
+        && let Err(reason) = go_version::check(&go)
+    {
+        missing.push(reason);
+    }
+    if !offers_overlay() {
+        // A file system that nobody has mounted yet may be a module that isn't loaded. What modprobe says is not of interest.
+        let _ = Command::new("modprobe")
+            .arg("overlay")
+            .stderr(Stdio::null())
+            .status();
+        if !offers_overlay() {
+            missing.push("the kernel does not offer overlayfs, with `modprobe overlay` neither".to_owned());
+        }
     }
     if missing.is_empty() {
         return Ok(());
     }
     bail!("a test cluster can't run here:\n  - {}", missing.join("\n  - "))
+}
+
+fn offers_overlay() -> bool {
+    let list = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    list.split_whitespace().any(|word| word == "overlay")
 }
 
 /// Finds a program in PATH, and where root's programs usually are.
