@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::progress::say;
 use crate::wait;
 
 const MOUNT: &str = "/sys/fs/cgroup";
+
+/// The controllers of version 2 that the kubelet and runc use, if they are there.
+const CONTROLLERS: [&str; 6] = ["cpuset", "cpu", "io", "memory", "pids", "hugetlb"];
 
 /// Makes a cgroup called `name` at the root of every hierarchy.
 pub fn create(name: &str) -> Result<()> {
@@ -73,13 +77,30 @@ fn create_in(root: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Switches on for the folder's children what a node needs and they don't have. One that the kernel refuses is left off:
+/// should the kubelet insist on it, it says so itself.
 fn enable_controllers(folder: &Path) -> io::Result<()> {
-    let controllers = fs::read_to_string(folder.join("cgroup.controllers"))?;
-    let wanted: Vec<_> = controllers
-        .split_whitespace()
-        .map(|name| format!("+{name}"))
-        .collect();
-    fs::write(folder.join("cgroup.subtree_control"), wanted.join(" "))
+    let switches = folder.join("cgroup.subtree_control");
+    let available = fs::read_to_string(folder.join("cgroup.controllers"))?;
+    for controller in switched_off(&available, &fs::read_to_string(&switches)?) {
+        if let Err(error) = fs::write(&switches, format!("+{controller}")) {
+            say(format!(
+                "cgroup controller {controller} stays off in {}: {error}",
+                folder.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Which of [`CONTROLLERS`] are available and not switched on.
+fn switched_off(available: &str, on: &str) -> Vec<&'static str> {
+    let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+    CONTROLLERS
+        .iter()
+        .copied()
+        .filter(|name| has(available, name) && !has(on, name))
+        .collect()
 }
 
 fn remove_tree(folder: &Path) -> io::Result<()> {
@@ -95,4 +116,20 @@ fn remove_tree(folder: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_there_and_off_is_switched_on() {
+        let available = "cpuset cpu io memory hugetlb pids rdma misc dmem\n";
+        assert_eq!(
+            switched_off(available, "cpu memory pids\n"),
+            ["cpuset", "io", "hugetlb"]
+        );
+        assert_eq!(switched_off("cpu rdma\n", "\n"), ["cpu"]);
+        assert!(switched_off("\n", "\n").is_empty());
+    }
 }
