@@ -10,9 +10,10 @@ use kube::config::{AuthInfo, Kubeconfig};
 use kube::{Api, Client};
 
 use crate::names::NAMESPACE;
+use crate::progress::say;
 
-/// A day: longer than any run.
-const VALID_SECONDS: i64 = 24 * 60 * 60;
+/// A week, in seconds: longer than any run of tests, and than somebody plays with a cluster that was left running.
+const VALID_SECONDS: i64 = 7 * 24 * 60 * 60;
 
 /// Writes the administrator's kubeconfig again with a token of this ServiceAccount in the place of the administrator.
 pub async fn write_kubeconfig(client: &Client, admin: &Path, account: &str, path: &Path) -> Result<()> {
@@ -43,8 +44,15 @@ async fn token(client: &Client, account: &str) -> Result<String> {
         .with_context(|| {
             format!("no token for the ServiceAccount {NAMESPACE}/{account}; is its manifest applied?")
         })?;
-    Ok(answer
+    let status = answer
         .status
-        .context("the API server answered a TokenRequest without a token")?
-        .token)
+        .context("the API server answered a TokenRequest without a token")?;
+    if answer.spec.expiration_seconds < Some(VALID_SECONDS) {
+        // Somebody else's cluster may allow less (--service-account-max-token-expiration).
+        say(format!(
+            "the token of {NAMESPACE}/{account} is valid until {} only; what runs with it stops working then",
+            status.expiration_timestamp.0
+        ));
+    }
+    Ok(status.token)
 }
