@@ -108,8 +108,7 @@ impl<T: Cached> Cache<T> {
         Some(Change { name, before })
     }
 
-    /// Takes out the object of this name.
-    pub fn forget(&mut self, name: &str) -> Option<Change<T>> {
+    fn forget(&mut self, name: &str) -> Option<Change<T>> {
         let (name, before) = self.objects.remove_entry(name)?;
         Some(Change {
             name,

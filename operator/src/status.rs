@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::api::PostParams;
+use kube::core::Status;
 use kube::{Api, Client, ResourceExt};
 
 use crate::call::{CallError, within};
@@ -19,8 +20,6 @@ pub enum Outcome<K> {
     Written(K),
     /// The pool had changed, and is this now. Nothing was written.
     Changed(K),
-    /// There is no such pool any more.
-    Gone,
 }
 
 /// Writes the status of pools of one kind, in one namespace.
@@ -39,6 +38,9 @@ impl<K: Pool> StatusWriter<K> {
     }
 
     /// Writes `status`, which was planned from `pool`: only if the pool at the API server is still that one.
+    ///
+    /// That it isn't found is an error like any other, to be tried again. Only the watch can tell that a pool is gone: an API
+    /// server that doesn't serve the CRD at that moment, or a CRD without status subresource, says "not found" too.
     pub async fn write(&self, mut pool: K, status: K::Status) -> Result<Outcome<K>, CallError> {
         let name = pool.name_any();
         *pool.status_mut() = Some(status);
@@ -48,14 +50,11 @@ impl<K: Pool> StatusWriter<K> {
         let written = self.api.replace_status(&name, &parameters, &pool);
         match within(LIMIT, written).await {
             Ok(written) => Ok(Outcome::Written(written)),
-            Err(error) => match error.status() {
-                Some(status) if status.is_conflict() => {
-                    let now = within(LIMIT, self.api.get_opt(&name)).await?;
-                    Ok(now.map_or(Outcome::Gone, Outcome::Changed))
-                }
-                Some(status) if status.is_not_found() => Ok(Outcome::Gone),
-                _ => Err(error),
-            },
+            Err(error) if error.status().is_some_and(Status::is_conflict) => {
+                let current = within(LIMIT, self.api.get(&name)).await?;
+                Ok(Outcome::Changed(current))
+            }
+            Err(error) => Err(error),
         }
     }
 }

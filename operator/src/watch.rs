@@ -4,18 +4,15 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, future};
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Resource};
+use process::watch::is_expiry;
 use serde::de::DeserializeOwned;
 
 /// The stream of what happens to objects. It never ends, and begins with a list of them.
 pub type Events<T> = BoxStream<'static, Event<T>>;
-
-/// A watch is renewed this often, and noticed to be dead little later.
-const RENEWED_EVERY_SECONDS: u32 = 60;
 
 /// Watches every object that `api` reaches. Failures are logged, once for each cause, and retried for ever; `what` says
 /// in the log what is watched, `hint` what to look at.
@@ -29,21 +26,8 @@ where
         hint,
         failing: None,
     };
-    let one = move || {
-        watch(
-            api.clone(),
-            watcher::Config::default().timeout(RENEWED_EVERY_SECONDS),
-        )
-        .backoff(ResetTimerBackoff::new(Retries::default(), LONGEST_RETRY * 2))
-        // kube lists again after an expiry that the watch tells of, but not if the API server answers with one.
-        .scan(false, |refused, event| {
-            let over = *refused;
-            *refused = matches!(&event, Err(error @ watcher::Error::WatchStartFailed(_)) if is_expiry(error));
-            future::ready((!over).then_some(event))
-        })
-    };
-    stream::repeat_with(one)
-        .flatten()
+    let backoff = || ResetTimerBackoff::new(Retries::default(), LONGEST_RETRY * 2);
+    process::watch::events(api, watcher::Config::default(), backoff)
         .filter_map(move |event| {
             future::ready(match event {
                 Ok(event) => {
@@ -99,16 +83,6 @@ fn described(error: &watcher::Error, hint: &str) -> String {
         | watcher::Error::WatchFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => format!("{} ({}); {hint}", status.message, status.code),
         other => process::chain(other),
-    }
-}
-
-/// Whether the API server only says that the watch was away for too long.
-fn is_expiry(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::WatchError(status)
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 410,
-        _ => false,
     }
 }
 

@@ -184,6 +184,7 @@ impl<K: Pool> Worker<K> {
             Some(Err(reason)) => {
                 tracing::error!(pool = name, kind = %K::KIND, "the pool can't be read, and is left as it is: {reason}");
                 self.work.remove(name);
+                self.tools.metrics.forget(PoolKey::new(K::KIND, name).as_str());
             }
             Some(Ok(pool)) => {
                 let work = self.work.entry(name.to_owned()).or_default();
@@ -245,11 +246,6 @@ impl<K: Pool> Worker<K> {
                     work.pace.done(now);
                     work.pace.want(now);
                 }
-            }
-            Ok(Outcome::Gone) => {
-                // The watch will say so, too.
-                self.pools.forget(&name);
-                self.pool_changed(&name);
             }
             Err(error) => {
                 tracing::warn!(pool = %key, "the status can't be written, trying again: {error}");

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use common::api_server::{ApiServer, EVENTS, Expiry, LEASES, NODES, POOLS};
 use common::controller::{
     Controller, allocations, assert_disjoint, condition, eventually, holders, put_node, put_pool, seed_spec,
@@ -132,12 +133,37 @@ async fn what_happens_while_a_watch_is_cut_is_caught_up_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_write_that_fails_is_tried_again() {
     let server = ApiServer::start().await;
-    server.faults.lock().unwrap().failing_status_writes = 3;
+    server.faults.lock().unwrap().failing_status_writes = vec![StatusCode::INTERNAL_SERVER_ERROR; 3];
     put_node(&server, "host-a", "worker");
     put_pool(&server, &seed_spec());
     let controller = Controller::start(&server);
     server.until("a block", |s| allocations(s).len() == 1).await;
     assert_eq!(server.requests("PUT status"), 4);
+    controller.stop().await;
+}
+
+/// An API server says so of every pool while it doesn't serve the CRD, or if the CRD has no status subresource.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_is_not_found_for_a_moment_is_not_forgotten() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().failing_status_writes = vec![StatusCode::NOT_FOUND; 2];
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    server.until("a block", |s| allocations(s).len() == 1).await;
+    assert_eq!(server.requests("PUT status"), 3);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_becomes_unreadable_leaves_no_metrics() {
+    let server = ApiServer::start().await;
+    put_node(&server, "host-a", "worker");
+    put_pool(&server, &seed_spec());
+    let controller = Controller::start(&server);
+    eventually("a plan", || controller.plans() > 0).await;
+    put_pool(&server, &json!({"subnet": 7}));
+    eventually("its metrics to vanish", || controller.plans() == 0).await;
     controller.stop().await;
 }
 

@@ -43,8 +43,8 @@ pub(crate) struct Faults {
     pub(crate) forbid_events: bool,
     /// Status writes are never answered, and not done.
     pub(crate) swallow_status_writes: bool,
-    /// So many status writes fail.
-    pub(crate) failing_status_writes: usize,
+    /// The next status writes fail, the last of these first.
+    pub(crate) failing_status_writes: Vec<StatusCode>,
     /// Watches from before this version are told that it is too old.
     expired: Option<(u64, Expiry)>,
 }
@@ -217,19 +217,18 @@ impl ApiServer {
         }
         let (swallow, fail, prune) = {
             let mut faults = self.faults.lock().unwrap();
-            let fail = faults.failing_status_writes > 0;
-            faults.failing_status_writes = faults.failing_status_writes.saturating_sub(1);
+            let fail = faults.failing_status_writes.pop();
             (faults.swallow_status_writes, fail, faults.prune_conditions)
         };
         if swallow {
             std::future::pending::<()>().await;
         }
-        if fail {
-            return failure(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "InternalError",
-                "etcd is unwell",
-            );
+        if let Some(code) = fail {
+            let reason = match code {
+                StatusCode::NOT_FOUND => "NotFound",
+                _ => "InternalError",
+            };
+            return failure(code, reason, "the API server is unwell");
         }
         let Some(current) = self.data().objects.get(path).cloned() else {
             return failure(StatusCode::NOT_FOUND, "NotFound", "no such pool");
