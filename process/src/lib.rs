@@ -1,5 +1,5 @@
 //! What the two long-running processes, ipam-controller and ipam-node, have in common: flags, logging, the API client,
-//! probes and metrics, and how they end.
+//! watches, probes and metrics, and how they end.
 //!
 //! A process ends with exit code 0 only when it was asked to; whatever else ends it is an error that it prints.
 
@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod readiness;
 pub mod shutdown;
 pub mod version;
+pub mod watch;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! What is wrong with a watch, told when it changes and not at each attempt.
 
 use kube::runtime::watcher::{Error, Event};
+use process::watch::is_expiry;
 
 /// Logs the troubles of one watch.
 #[derive(Debug)]
@@ -50,8 +51,10 @@ impl WatchLog {
 /// What is wrong with the watch itself. That the API server can't be reached is said elsewhere, for all at once
 /// ([`super::api_server`]), and a watch that is too old is renewed as a matter of course.
 fn trouble(error: &Error) -> Option<String> {
+    if is_expiry(error) {
+        return None;
+    }
     match error {
-        Error::WatchError(status) if status.code == 410 => None,
         Error::WatchError(status) => Some(status.message.clone()),
         Error::NoResourceVersion => Some(error.to_string()),
         Error::InitialListFailed(cause) | Error::WatchStartFailed(cause) | Error::WatchFailed(cause) => {
@@ -102,6 +105,8 @@ mod tests {
             trouble(&Error::WatchError(status(410, "too old resource version"))),
             None
         );
+        let expired = kube::Error::Api(status(410, "too old resource version"));
+        assert_eq!(trouble(&Error::WatchStartFailed(expired)), None);
         let unreachable = kube::Error::Service("connection refused".into());
         assert_eq!(trouble(&Error::WatchStartFailed(unreachable)), None);
         assert_eq!(

@@ -9,8 +9,7 @@ use std::fmt::Debug;
 use std::future;
 
 use futures::{Stream, StreamExt};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Config, DefaultBackoff, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
@@ -30,13 +29,14 @@ fn events<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = watcher::Config {
+    let config = Config {
         field_selector,
         page_size: None,
-        ..watcher::Config::default()
+        ..Config::default()
     };
     let mut log = WatchLog::new(what);
-    watcher(api, config).default_backoff().filter_map(move |outcome| {
+    // The pauses differ from node to node: an API server that comes back is not to be met by all of them at once.
+    process::watch::events(api, config, DefaultBackoff::default).filter_map(move |outcome| {
         log.observe(&outcome);
         future::ready(outcome.ok().map(|event| event.modify(&slim)))
     })
