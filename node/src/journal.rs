@@ -24,8 +24,10 @@ const ABANDONED: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
-    /// Entries that can neither be read nor moved aside, by name: said once.
+    /// Entries that can neither be used nor got out of the way, by name: said once.
     given_up: HashSet<OsString>,
+    /// How many of them are still in the folder.
+    passed_over: usize,
     unreadable: bool,
 }
 
@@ -34,6 +36,7 @@ pub struct Journal {
 pub struct Pending {
     /// What it says.
     pub entry: Entry,
+    name: OsString,
     path: PathBuf,
 }
 
@@ -50,6 +53,7 @@ impl Journal {
         Ok(Self {
             folder,
             given_up: HashSet::new(),
+            passed_over: 0,
             unreadable: false,
         })
     }
@@ -72,19 +76,37 @@ impl Journal {
         names.into_iter().filter_map(|name| self.read(name)).collect()
     }
 
-    /// Forgets an entry, after what it says is on stable storage.
+    /// How many entries [`Journal::pending`] doesn't return though they are in the folder: they stay until somebody
+    /// removes them.
+    #[must_use]
+    pub fn passed_over(&self) -> usize {
+        self.passed_over
+    }
+
+    /// Forgets an entry, after what it says is on stable storage. If it can't be removed, that is reported, and it is
+    /// passed over from now on.
     ///
-    /// If it comes back after a crash it does no harm: by its stamp it releases nothing that was made after it.
-    pub fn done(&self, pending: &Pending) {
+    /// If it comes back after a restart it does no harm: by its stamp it releases nothing that was made after it.
+    pub fn done(&mut self, pending: Pending) {
         match fs::remove_file(&pending.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                tracing::error!(file = %pending.path.display(), %error, "an applied journal entry can't be removed");
+                tracing::error!(
+                    file = %pending.path.display(), %error,
+                    "an applied journal entry can't be removed; it is passed over until the next start, remove it"
+                );
+                self.give_up(pending.name);
             }
             _ => {}
         }
     }
 
-    fn names(&self) -> io::Result<Vec<OsString>> {
+    fn give_up(&mut self, name: OsString) {
+        self.given_up.insert(name);
+        self.passed_over += 1;
+    }
+
+    fn names(&mut self) -> io::Result<Vec<OsString>> {
+        self.passed_over = 0;
         let mut names = Vec::new();
         let folder = match fs::read_dir(&self.folder) {
             // The plugin makes it when it needs it.
@@ -93,7 +115,9 @@ impl Journal {
         };
         for file in folder {
             let name = file?.file_name();
-            if name.as_encoded_bytes().ends_with(SUFFIX.as_bytes()) && !self.given_up.contains(&name) {
+            if self.given_up.contains(&name) {
+                self.passed_over += 1;
+            } else if name.as_encoded_bytes().ends_with(SUFFIX.as_bytes()) {
                 names.push(name);
             }
         }
@@ -109,7 +133,7 @@ impl Journal {
             Ok(bytes) => Entry::decode(&bytes).map_err(|error| error.to_string()),
         };
         match decoded {
-            Ok(entry) => Some(Pending { entry, path }),
+            Ok(entry) => Some(Pending { entry, name, path }),
             Err(problem) => {
                 self.set_aside(name, &path, &problem);
                 None
@@ -131,7 +155,7 @@ impl Journal {
                     file = %path.display(), problem, %error,
                     "a journal entry can't be read, nor moved aside; it is passed over"
                 );
-                self.given_up.insert(name);
+                self.give_up(name);
             }
         }
     }
@@ -232,8 +256,30 @@ mod tests {
         put(".c.tmp", "unfinished");
         assert_eq!(containers(&mut journal), ["first", "second"]);
         let first = journal.pending().remove(0);
-        journal.done(&first);
+        journal.done(first);
         assert_eq!(containers(&mut journal), ["second"]);
+    }
+
+    #[test]
+    fn an_applied_entry_that_can_not_be_removed_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(folder.path()).unwrap();
+        let file = folder.path().join(FOLDER).join("a.json");
+        let bytes = entry("first").encode().unwrap();
+        fs::write(&file, &bytes).unwrap();
+        let applied = journal.pending().remove(0);
+        // Not even root can remove this as a file.
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        journal.done(applied);
+        assert_eq!(journal.passed_over(), 1);
+        fs::remove_dir(&file).unwrap();
+        fs::write(&file, &bytes).unwrap();
+        assert!(journal.pending().is_empty());
+        assert_eq!(journal.passed_over(), 1);
+        fs::remove_file(&file).unwrap();
+        assert!(journal.pending().is_empty());
+        assert_eq!(journal.passed_over(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use api::pool_key::PoolKey;
+use rpc::journal::Entry;
 
 use super::batch::{Batch, Failure, Moment, Setback, View};
 use super::queue::{Job, Write};
@@ -14,6 +15,7 @@ use crate::journal::{Journal, Pending};
 use crate::ledger::{Knowledge, Ledger};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
+use crate::reservation::Reservation;
 use crate::store::Store;
 
 /// So many requests share a commit at most: its cost must stay small against a caller's deadline.
@@ -105,11 +107,9 @@ impl<C: Clock> Thread<C> {
             }
         }
         let pending = self.journal.as_mut().map(Journal::pending).unwrap_or_default();
-        self.metrics
-            .journal_pending
-            .set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
+        self.count_pending(pending.len());
         if !(writes.is_empty() && pending.is_empty()) {
-            self.write(writes, &pending, &moment)?;
+            self.write(writes, pending, &moment)?;
         }
         for read in reads {
             read(&View {
@@ -123,25 +123,28 @@ impl<C: Clock> Thread<C> {
     fn write(
         &mut self,
         mut writes: Vec<Box<dyn Write>>,
-        pending: &[Pending],
+        pending: Vec<Pending>,
         moment: &Moment,
     ) -> Result<(), Fatal> {
-        let mut result = self.commit(&mut writes, pending, moment);
+        let mut result = self.commit(&mut writes, &pending, moment);
         if let Err(Setback::Full(cause)) = &result {
             self.out_of_room(cause);
             // Once more: what adds is refused now, and what releases has the room of the log, from its start again.
             self.checkpoint();
-            result = self.commit(&mut writes, pending, moment);
+            result = self.commit(&mut writes, &pending, moment);
         }
         match result {
-            Ok(()) => {
+            Ok(released) => {
                 writes.into_iter().for_each(Write::answer);
-                if let Some(journal) = &self.journal {
+                for (pending, released) in pending.iter().zip(&released) {
+                    log_late(&pending.entry, released);
+                }
+                if let Some(journal) = &mut self.journal {
                     for entry in pending {
                         journal.done(entry);
                     }
-                    self.metrics.journal_pending.set(0);
                 }
+                self.count_pending(0);
                 self.count();
                 Ok(())
             }
@@ -167,13 +170,14 @@ impl<C: Clock> Thread<C> {
         }
     }
 
-    /// One transaction. Unless it returns `Ok`, nothing of it is in the ledger, nor, but for [`Setback::Broken`], on disk.
+    /// One transaction; returns what each of `pending` released. Unless it returns `Ok`, nothing of it is in the ledger,
+    /// nor, but for [`Setback::Broken`], on disk.
     fn commit(
         &mut self,
         writes: &mut [Box<dyn Write>],
         pending: &[Pending],
         moment: &Moment,
-    ) -> Result<(), Setback> {
+    ) -> Result<Vec<Vec<Reservation>>, Setback> {
         let knowledge = self.ledger.knowledge();
         let result = self.try_commit(writes, pending, moment);
         if let Err(Setback::Full(_)) = result {
@@ -187,30 +191,17 @@ impl<C: Clock> Thread<C> {
         writes: &mut [Box<dyn Write>],
         pending: &[Pending],
         moment: &Moment,
-    ) -> Result<(), Setback> {
+    ) -> Result<Vec<Vec<Reservation>>, Setback> {
         let transaction = self.store.begin()?;
         if self.store.changed_elsewhere()? {
             tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
             self.ledger = read(&self.store, self.ledger.knowledge())?;
         }
         let mut batch = Batch::new(transaction, &mut self.ledger, moment, self.room.clone());
+        let mut released = Vec::with_capacity(pending.len());
         for Pending { entry, .. } in pending {
             match batch.drain(entry) {
-                Ok(released) => {
-                    let addresses: Vec<_> = released.iter().map(|r| r.address).collect();
-                    tracing::info!(
-                        container = entry.container_id,
-                        interface = entry.interface_name,
-                        network = entry.network_name,
-                        ?addresses,
-                        "a DEL that the plugin left in its journal {}",
-                        if released.is_empty() {
-                            "finds nothing to release"
-                        } else {
-                            "releases"
-                        }
-                    );
-                }
+                Ok(reservations) => released.push(reservations),
                 Err(Failure::Batch(setback)) => return Err(setback),
                 Err(Failure::Refused(refusal)) => return Err(Setback::Broken(refusal.to_string())),
             }
@@ -230,7 +221,15 @@ impl<C: Clock> Thread<C> {
                 .observe((writes.len() + pending.len()) as f64);
         }
         self.unmoved += changes;
-        Ok(())
+        Ok(released)
+    }
+
+    /// `waiting` of the journal's entries are to be applied; others may be there.
+    fn count_pending(&self, waiting: usize) {
+        let there = waiting + self.journal.as_ref().map_or(0, Journal::passed_over);
+        self.metrics
+            .journal_pending
+            .set(i64::try_from(there).unwrap_or(i64::MAX));
     }
 
     fn full(&self, cause: &str) -> Refusal {
@@ -328,6 +327,22 @@ fn read(store: &Store, knowledge: Knowledge) -> Result<Ledger, Setback> {
         ledger.confirm_table();
     }
     Ok(ledger)
+}
+
+fn log_late(entry: &Entry, released: &[Reservation]) {
+    let addresses: Vec<_> = released.iter().map(|r| r.address).collect();
+    tracing::info!(
+        container = entry.container_id,
+        interface = entry.interface_name,
+        network = entry.network_name,
+        ?addresses,
+        "a DEL that the plugin left in its journal {}",
+        if released.is_empty() {
+            "finds nothing to release"
+        } else {
+            "releases"
+        }
+    );
 }
 
 fn refuse(writes: Vec<Box<dyn Write>>, refusal: &Refusal) {

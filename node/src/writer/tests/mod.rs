@@ -253,6 +253,30 @@ async fn the_journal_is_drained_though_nobody_asks() {
 }
 
 #[tokio::test]
+async fn the_gauge_of_the_journal_counts_what_can_not_be_got_out_of_the_way() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
+    let journal = core.folder.path().join(FOLDER);
+    std::fs::create_dir_all(journal.join("0.json.bad/taken")).unwrap();
+    std::fs::create_dir(journal.join("0.json")).unwrap();
+    for (name, container) in [("1.json", "a"), ("2.json", "b")] {
+        let file = core.leave(name, container, BootClock::new().unwrap().stamp());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while file.exists() {
+            assert!(Instant::now() < deadline, "{name} is not applied");
+            tokio::task::yield_now().await;
+        }
+        // The answer comes after the count of the batch before it.
+        assert!(core.held().await.is_empty());
+        assert_eq!(core.metrics.journal_pending.get(), 1);
+    }
+    std::fs::remove_dir(journal.join("0.json")).unwrap();
+    core.held().await;
+    assert_eq!(core.metrics.journal_pending.get(), 0);
+}
+
+#[tokio::test]
 async fn the_journal_is_drained_before_the_request_that_comes_after_it() {
     let core = start();
     core.writer
