@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
 use rpc::journal::Entry;
 
@@ -178,10 +179,10 @@ impl<C: Clock> Thread<C> {
         pending: &[Pending],
         moment: &Moment,
     ) -> Result<Vec<Vec<Reservation>>, Setback> {
-        let knowledge = self.ledger.knowledge();
+        let before = Table::of(&self.ledger);
         let result = self.try_commit(writes, pending, moment);
         if let Err(Setback::Full(_)) = result {
-            self.ledger = read(&self.store, knowledge)?;
+            self.ledger = read(&self.store, before)?;
         }
         result
     }
@@ -195,7 +196,7 @@ impl<C: Clock> Thread<C> {
         let transaction = self.store.begin()?;
         if self.store.changed_elsewhere()? {
             tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
-            self.ledger = read(&self.store, self.ledger.knowledge())?;
+            self.ledger = read(&self.store, Table::of(&self.ledger))?;
         }
         let mut batch = Batch::new(transaction, &mut self.ledger, moment, self.room.clone());
         let mut released = Vec::with_capacity(pending.len());
@@ -321,11 +322,26 @@ fn collect(queue: &Receiver<Job>) -> (Vec<Job>, bool) {
     (jobs, false)
 }
 
-fn read(store: &Store, knowledge: Knowledge) -> Result<Ledger, Setback> {
-    let mut ledger = store.load()?;
-    if knowledge == Knowledge::Synced {
-        ledger.confirm_table();
+/// The pools in force.
+struct Table {
+    pools: Vec<NodePool>,
+    knowledge: Knowledge,
+}
+
+impl Table {
+    fn of(ledger: &Ledger) -> Self {
+        Self {
+            pools: ledger.table().cloned().collect(),
+            knowledge: ledger.knowledge(),
+        }
     }
+}
+
+/// Takes from the store what only the store knows. Pools are the API server's, so `table` stays in force: whoever cleared
+/// it in the store must not make pools unknown until their next event.
+fn read(store: &Store, table: Table) -> Result<Ledger, Setback> {
+    let mut ledger = store.load()?;
+    ledger.set_table(table.pools, table.knowledge);
     Ok(ledger)
 }
 

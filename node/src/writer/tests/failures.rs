@@ -32,6 +32,18 @@ async fn the_database_itself_refuses_a_second_holder() {
 }
 
 #[tokio::test]
+async fn pools_stay_in_force_whatever_another_program_does_to_them_in_the_store() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
+    let behind = rusqlite::Connection::open(core.store()).unwrap();
+    behind.execute_batch("DELETE FROM pools").unwrap();
+    core.del("a").await;
+    core.add("b", &["p"]).await.unwrap();
+    assert_eq!(core.writer.table().await.unwrap(), small());
+}
+
+#[tokio::test]
 async fn a_store_that_another_program_has_locked_refuses_and_recovers() {
     let core = start();
     core.writer.set_table(small()).await.unwrap();
@@ -87,19 +99,35 @@ fn is_full<T: std::fmt::Debug>(result: &Result<T, Refusal>) -> bool {
     matches!(result, Err(refusal @ Refusal::StoreFull { .. }) if refusal.to_string().contains("make room"))
 }
 
-#[tokio::test]
-async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
+fn start_on_a_small_disk() -> Core {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path(), BootClock::new().unwrap());
     limit_pages(&parts.store, 14);
     let metrics = parts.metrics.clone();
     let (writer, ended) = spawn(parts).unwrap();
-    let core = Core {
+    Core {
         folder,
         writer,
         ended,
         metrics,
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_table_for_which_the_disk_has_no_room_is_not_in_force() {
+    let core = start_on_a_small_disk();
+    core.writer.set_table(small()).await.unwrap();
+    let many = (0..1000)
+        .map(|n| pool(&format!("p{n}"), "10.0.0.1", "10.0.0.9"))
+        .collect();
+    let refused = core.writer.set_table(many).await;
+    assert!(is_full(&refused), "{refused:?}");
+    assert_eq!(core.writer.table().await.unwrap(), small());
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
+    let core = start_on_a_small_disk();
     core.writer
         .set_table(vec![pool("p", "10.0.0.1", "10.0.255.255")])
         .await
