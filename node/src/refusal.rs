@@ -85,6 +85,16 @@ pub enum Refusal {
         /// What SQLite or the system said.
         cause: String,
     },
+    /// Another program has the store locked, so nothing was begun.
+    #[error(
+        "another program (sqlite3?) has the store {store} locked, so nothing was done; let it finish or end it: {cause}"
+    )]
+    StoreLocked {
+        /// Path of the store.
+        store: String,
+        /// What SQLite said.
+        cause: String,
+    },
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(String),
@@ -108,7 +118,11 @@ impl Refusal {
             Self::UnknownPool(_) | Self::NoReservation(_) => Code::NotFound,
             Self::AlreadyAllocated(_) => Code::AlreadyExists,
             Self::NoFreeAddress(_) | Self::Taken(_) => Code::ResourceExhausted,
-            Self::NoTable | Self::NotSynced(_) | Self::Overloaded | Self::Stopping => Code::Unavailable,
+            Self::NoTable
+            | Self::NotSynced(_)
+            | Self::Overloaded
+            | Self::Stopping
+            | Self::StoreLocked { .. } => Code::Unavailable,
             Self::Canceled => Code::Cancelled,
             Self::DeadlinePassed => Code::DeadlineExceeded,
             Self::StoreFull { .. } | Self::Store(_) => Code::Internal,

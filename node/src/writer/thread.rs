@@ -37,6 +37,8 @@ pub(super) struct Thread<C> {
     clock: C,
     /// Why nothing may be added, if so.
     room: Result<(), Refusal>,
+    /// Another program had the store locked when it was last to be changed.
+    locked: bool,
     /// Changed rows that are in the log only.
     unmoved: usize,
     /// Pools whose addresses are in the metrics.
@@ -61,6 +63,7 @@ impl<C: Clock> Thread<C> {
             metrics,
             clock,
             room: Ok(()),
+            locked: false,
             unmoved: 0,
             counted: BTreeSet::new(),
             looked: Instant::now(),
@@ -136,6 +139,10 @@ impl<C: Clock> Thread<C> {
         }
         match result {
             Ok(released) => {
+                if self.locked {
+                    tracing::info!(store = %self.store.path().display(), "no other program has the store locked any more");
+                    self.locked = false;
+                }
                 writes.into_iter().for_each(Write::answer);
                 for (pending, released) in pending.iter().zip(&released) {
                     log_late(&pending.entry, released);
@@ -155,10 +162,15 @@ impl<C: Clock> Thread<C> {
                 Ok(())
             }
             Err(Setback::Locked(cause)) => {
-                let store = self.store.path().display();
-                let cause = format!("another program has {store} locked (sqlite3?), end it: {cause}");
-                tracing::error!(cause, "requests are refused");
-                refuse(writes, &Refusal::Store(cause));
+                let refusal = Refusal::StoreLocked {
+                    store: self.store.path().display().to_string(),
+                    cause,
+                };
+                if !self.locked {
+                    tracing::error!("requests are refused: {refusal}");
+                }
+                self.locked = true;
+                refuse(writes, &refusal);
                 Ok(())
             }
             Err(Setback::Broken(cause)) => {
@@ -181,7 +193,7 @@ impl<C: Clock> Thread<C> {
     ) -> Result<Vec<Vec<Reservation>>, Setback> {
         let before = Table::of(&self.ledger);
         let result = self.try_commit(writes, pending, moment);
-        if let Err(Setback::Full(_)) = result {
+        if let Err(Setback::Full(_) | Setback::Locked(_)) = result {
             self.ledger = read(&self.store, before)?;
         }
         result

@@ -47,12 +47,21 @@ async fn pools_stay_in_force_whatever_another_program_does_to_them_in_the_store(
 async fn a_store_that_another_program_has_locked_refuses_and_recovers() {
     let core = start();
     core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
     let behind = rusqlite::Connection::open(core.store()).unwrap();
     behind.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let refusal = core.add("a", &["p"]).await.unwrap_err();
-    assert!(refusal.to_string().contains("another program"), "{refusal}");
+    let refusal = core.add("b", &["p"]).await.unwrap_err();
+    assert!(
+        refusal
+            .to_string()
+            .contains("another program (sqlite3?) has the store"),
+        "{refusal}"
+    );
+    // So the plugin keeps a DEL in its journal, and the runtime tries an ADD again.
+    assert_eq!(refusal.code(), tonic::Code::Unavailable);
+    assert_eq!(core.held().await, ["a 10.0.0.1"]);
     behind.execute_batch("ROLLBACK").unwrap();
-    core.add("a", &["p"]).await.unwrap();
+    assert_eq!(core.add("b", &["p"]).await.unwrap(), ["10.0.0.2"]);
 }
 
 /// Makes every commit fail that follows an insertion, as a failing disk would: not before the end.
