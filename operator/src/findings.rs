@@ -16,6 +16,9 @@ pub const STALE_ALLOCATIONS: &str = "StaleAllocations";
 /// Reason of events and conditions: the spec breaks a rule.
 pub const INVALID_SPEC: &str = "InvalidSpec";
 
+/// Reason of events and conditions: an entry says no range, so nobody knows which addresses its node uses.
+pub const UNREADABLE: &str = "UnreadableAllocations";
+
 /// How many nodes of one plan get an event of their own. The condition counts all of them.
 const EVENTS_AT_ONCE: usize = 25;
 
@@ -29,6 +32,14 @@ pub enum Findings {
         /// Selected nodes that get no range because none is free, in name order.
         without_range: Vec<String>,
         /// Entries that stand although they no longer fit: name of the node, and why.
+        stale: Vec<(String, String)>,
+    },
+    /// The spec can be followed, but entries say no range. Their nodes go on with what they said before, which nobody else
+    /// knows: nothing is dealt.
+    Unreadable {
+        /// These entries, for people, in the order of the status; at least one.
+        entries: Vec<String>,
+        /// As in [`Findings::Valid`].
         stale: Vec<(String, String)>,
     },
 }
@@ -56,6 +67,8 @@ pub struct Notice {
 pub struct Said {
     /// The rules that its spec breaks.
     invalid: Option<String>,
+    /// The entries that say no range.
+    unreadable: Option<String>,
     /// Nodes without a range.
     without_range: BTreeSet<String>,
 }
@@ -75,6 +88,16 @@ impl Findings {
             reason,
             message,
         };
+        let spec_is_valid = || verdict(SPEC_VALID, Some(true), "Valid", "the spec is followed".to_owned());
+        let fit = |stale: &[(String, String)]| {
+            if stale.is_empty() {
+                let message = "every allocation fits node, selector and spec".to_owned();
+                verdict(STALE_ALLOCATIONS, Some(false), "AllFit", message)
+            } else {
+                let message = stale_message(stale);
+                verdict(STALE_ALLOCATIONS, Some(true), "SomeDoNotFit", message)
+            }
+        };
         match self {
             Self::Invalid(text) => {
                 let unknown = |condition| {
@@ -88,7 +111,7 @@ impl Findings {
                 ]
             }
             Self::Valid { without_range, stale } => [
-                verdict(SPEC_VALID, Some(true), "Valid", "the spec is followed".to_owned()),
+                spec_is_valid(),
                 if without_range.is_empty() {
                     let message = "every selected node has a range".to_owned();
                     verdict(NODES_ALLOCATED, Some(true), "RangesAllocated", message)
@@ -100,17 +123,12 @@ impl Findings {
                         no_room(without_range),
                     )
                 },
-                if stale.is_empty() {
-                    let message = "every allocation fits node, selector and spec".to_owned();
-                    verdict(STALE_ALLOCATIONS, Some(false), "AllFit", message)
-                } else {
-                    verdict(
-                        STALE_ALLOCATIONS,
-                        Some(true),
-                        "SomeDoNotFit",
-                        stale_message(stale),
-                    )
-                },
+                fit(stale),
+            ],
+            Self::Unreadable { entries, stale } => [
+                spec_is_valid(),
+                verdict(NODES_ALLOCATED, Some(false), UNREADABLE, unreadable(entries)),
+                fit(stale),
             ],
         }
     }
@@ -139,6 +157,20 @@ impl Findings {
                 };
                 (news.then_some(notice).into_iter().collect(), said)
             }
+            Self::Unreadable { entries, .. } => {
+                let text = bounded(unreadable(entries));
+                let notice = Notice {
+                    reason: UNREADABLE,
+                    message: text.clone(),
+                };
+                let news = before.unreadable.as_ref() != Some(&text);
+                let said = Said {
+                    invalid: None,
+                    unreadable: Some(text),
+                    ..before
+                };
+                (news.then_some(notice).into_iter().collect(), said)
+            }
             Self::Valid { without_range, .. } => {
                 let notices = without_range
                     .iter()
@@ -151,6 +183,7 @@ impl Findings {
                     .collect();
                 let said = Said {
                     invalid: None,
+                    unreadable: None,
                     without_range: without_range.iter().cloned().collect(),
                 };
                 (notices, said)
@@ -176,6 +209,7 @@ impl Findings {
         };
         Said {
             invalid: message(SPEC_VALID, INVALID_SPEC),
+            unreadable: message(NODES_ALLOCATED, UNREADABLE),
             without_range,
         }
     }
@@ -184,6 +218,15 @@ impl Findings {
 fn no_room(without_range: &[String]) -> String {
     let nodes = counted(without_range.len(), "node", "nodes");
     format!("no free range for {nodes}: {}", listed(without_range))
+}
+
+fn unreadable(entries: &[String]) -> String {
+    let count = counted(entries.len(), "entry", "entries");
+    let entries = listed(entries);
+    // What to do comes first: the rest may be cut.
+    format!(
+        "no range is dealt until an administrator restores or removes {count} without a readable range: {entries}"
+    )
 }
 
 /// The nodes that a text of [`no_room`] names, among other words.
@@ -296,6 +339,37 @@ mod tests {
         let (_, said) = short(&["a"]).notices(None, &[], WORDS);
         let (_, said) = Findings::Invalid("x".to_owned()).notices(Some(&said), &[], WORDS);
         assert_eq!(short(&["a"]).notices(Some(&said), &[], WORDS).0, []);
+    }
+
+    #[test]
+    fn unreadable_entries_are_said_once_for_each_set_of_them_and_what_to_do() {
+        let unreadable = |entries: &[&str]| Findings::Unreadable {
+            entries: entries.iter().map(|e| (*e).to_owned()).collect(),
+            stale: Vec::new(),
+        };
+        let (_, said) = short(&["c"]).notices(None, &[], WORDS);
+        let (notices, said) = unreadable(&["a"]).notices(Some(&said), &[], WORDS);
+        let text = "no range is dealt until an administrator restores or removes 1 entry without a readable range: a";
+        assert_eq!(notices[0].reason, "UnreadableAllocations");
+        assert_eq!(messages(&notices), [text]);
+        assert_eq!(unreadable(&["a"]).notices(Some(&said), &[], WORDS).0, []);
+        let left = conditions(&unreadable(&["a"]));
+        assert_eq!(
+            (left[1].status.as_str(), left[1].message.as_str()),
+            ("False", text)
+        );
+        assert_eq!(unreadable(&["a"]).notices(None, &left, WORDS).0, [], "a restart");
+        assert_eq!(
+            unreadable(&["a", "b"]).notices(Some(&said), &[], WORDS).0.len(),
+            1
+        );
+        let (notices, said) = short(&["c"]).notices(Some(&said), &[], WORDS);
+        assert_eq!(notices, [], "that it has no range was said before");
+        assert_eq!(
+            messages(&unreadable(&["a"]).notices(Some(&said), &[], WORDS).0),
+            [text],
+            "it was readable in between"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use api::ippool::{Allocation, IPPool, IPPoolStatus};
 use api::ippool_config::IpPoolConfig;
 use api::node_pool::allocated_range;
 use api::pool_key::PoolKind;
-use api::range::{Range, parse_address};
+use api::range::Range;
 use k8s_openapi::api::core::v1::NodeSelector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -46,11 +46,16 @@ impl Pool for IPPool {
             Err(errors) => Findings::Invalid(errors.to_string()),
             Ok(config) => {
                 let stale = misfit::misfits(self.selector(), world.nodes, &config, &status.allocations);
-                let left = deal(&mut status.allocations, &needy.nodes, &config);
-                without_range = left.len();
-                Findings::Valid {
-                    without_range: left,
-                    stale,
+                match held(&status.allocations) {
+                    Err(entries) => Findings::Unreadable { entries, stale },
+                    Ok(held) => {
+                        let left = deal(&mut status.allocations, &held, &needy.nodes, &config);
+                        without_range = left.len();
+                        Findings::Valid {
+                            without_range: left,
+                            stale,
+                        }
+                    }
                 }
             }
         };
@@ -75,7 +80,7 @@ impl Pool for IPPool {
             said,
             without_range,
             stale: match findings {
-                Findings::Valid { stale, .. } => Some(stale.len()),
+                Findings::Valid { stale, .. } | Findings::Unreadable { stale, .. } => Some(stale.len()),
                 Findings::Invalid(_) => None,
             },
             unjudged: needy.unjudged,
@@ -111,14 +116,39 @@ fn needy<'a>(pool: &IPPool, world: &World<'a>) -> Needy<'a> {
     needy
 }
 
+/// The ranges that entries hold. `Err` names the entries that say none, because somebody edited them: their nodes go on with
+/// what they said before (`api::node_pool::view`), and that can't be known here.
+fn held(allocations: &[Allocation]) -> Result<Vec<Range>, Vec<String>> {
+    let mut ranges = Vec::with_capacity(allocations.len());
+    let mut unreadable = Vec::new();
+    for allocation in allocations {
+        match allocated_range(allocation) {
+            Some(range) => ranges.push(range),
+            None => unreadable.push(format!(
+                "{} ({:?} to {:?})",
+                allocation.node_name, allocation.start_ip, allocation.end_ip
+            )),
+        }
+    }
+    if unreadable.is_empty() {
+        Ok(ranges)
+    } else {
+        Err(unreadable)
+    }
+}
+
 /// Gives each of `nodes` the lowest free block. Returns those that none was left for.
-fn deal(allocations: &mut Vec<Allocation>, nodes: &[&str], config: &IpPoolConfig) -> Vec<String> {
+fn deal(
+    allocations: &mut Vec<Allocation>,
+    held: &[Range],
+    nodes: &[&str],
+    config: &IpPoolConfig,
+) -> Vec<String> {
     let family = config.subnet.family();
-    let held: IntervalSet = allocations
+    let held: IntervalSet = held
         .iter()
-        .filter_map(claimed)
         .filter(|range| range.family() == family)
-        .map(|range| range.numbers())
+        .map(Range::numbers)
         .collect();
     let mut free = config
         .layout
@@ -135,17 +165,4 @@ fn deal(allocations: &mut Vec<Allocation>, nodes: &[&str], config: &IpPoolConfig
         }
     }
     left
-}
-
-/// The addresses that an entry holds. One that is no range, because somebody edited it, still holds whatever it names: its
-/// node may be running with what it said before.
-fn claimed(allocation: &Allocation) -> Option<Range> {
-    allocated_range(allocation).or_else(|| {
-        let (start, end) = (
-            parse_address(&allocation.start_ip),
-            parse_address(&allocation.end_ip),
-        );
-        let (a, b) = (start.or(end)?, end.or(start)?);
-        Range::new(b, a).ok()
-    })
 }

@@ -61,60 +61,90 @@ fn what_stands_is_kept_byte_for_byte_and_named_when_it_no_longer_fits() {
         "exclusions": [{"startIP": "10.0.0.97", "endIP": "10.0.0.112"}],
     }));
     let held = vec![
-        entry("broken", "10.0.0.oops", "10.0.0.240"),
         entry("excluded", "10.0.0.97", "10.0.0.112"),
         entry("gone", "10.0.0.1", "10.0.0.16"),
         entry("off-grid", "10.0.0.18", "10.0.0.33"),
         entry("outside", "10.9.0.1", "10.9.0.16"),
-        entry("overlap-1", "010.000.000.065", "10.0.0.80"),
-        entry("overlap-2", "10.0.0.49", "10.0.0.64"),
-        entry("overlap-3", "10.0.0.64", "10.0.0.64"),
+        entry("over-1", "10.0.0.64", "10.0.0.80"),
+        entry("over-2", "10.0.0.49", "10.0.0.64"),
+        entry("over-3", "10.0.0.64", "10.0.0.64"),
         entry("twice", "10.0.0.81", "10.0.0.96"),
         entry("twice", "10.0.0.113", "10.0.0.128"),
         entry("unselected", "10.0.0.129", "10.0.0.144"),
     ];
     pool.status = Some(serde_json::from_value(json!({"allocations": held})).unwrap());
     let mut nodes: Nodes = workers(&[
-        "broken",
-        "excluded",
-        "new",
-        "off-grid",
-        "outside",
-        "overlap-1",
-        "overlap-2",
-        "overlap-3",
-        "twice",
+        "excluded", "new", "off-grid", "outside", "over-1", "over-2", "over-3", "twice",
     ]);
     nodes.insert("unselected".to_owned(), node("unselected", "infra"));
     let plan = plan(&pool, &nodes, None);
-    assert_eq!(plan.stale, Some(10));
+    assert_eq!(plan.stale, Some(9));
     let pool = planned(&pool, &nodes);
     let (kept, new): (Vec<_>, Vec<_>) = allocations(&pool)
         .iter()
         .cloned()
         .partition(|a| a.node_name != "new");
     assert_eq!(kept, held);
-    assert_eq!(
-        new,
-        [entry("new", "10.0.0.145", "10.0.0.160")],
-        "10.0.0.65 to 80 is what overlap-1 names: its end is readable"
-    );
+    assert_eq!(new, [entry("new", "10.0.0.145", "10.0.0.160")]);
     let (status, _, message) = condition(&pool, "StaleAllocations");
     assert_eq!(status, "True");
     for part in [
-        "10 entries no longer fit",
-        "broken (not a range of addresses)",
+        "9 entries no longer fit",
         "excluded (excluded as a whole)",
         "gone (node is gone)",
         "off-grid (not a block of the current perNodeBlockSize)",
         "outside (outside the subnet)",
-        "overlap-1 (not a range of addresses)",
-        "overlap-2 (shares addresses with the entry of overlap-3)",
-        "overlap-3 (shares addresses with the entry of overlap-2)",
+        "over-1 (shares addresses with the entry of over-2)",
+        "over-2 (shares addresses with the entry of over-3)",
+        "over-3 (shares addresses with the entry of over-2)",
         "twice (a second entry of this node)",
         "unselected (node is no longer selected)",
     ] {
         assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+/// The node of such an entry goes on with the range that it said before, and only the node knows which that is.
+#[test]
+fn nothing_is_dealt_while_an_entry_says_no_range() {
+    let nodes = workers(&["a", "b", "new"]);
+    let dealt = planned(&seed_pool(), &workers(&["a", "b"]));
+    for (start, end) in [
+        ("what", "ever"),
+        ("192.168.0.1", "192.168.0.24x"),
+        ("192.168.0.24", "192.168.0.1"),
+        ("192.168.0.1", "fd00::1"),
+        ("192.168.000.001", "192.168.0.24"),
+        ("", ""),
+    ] {
+        let mut edited = dealt.clone();
+        edited.status.as_mut().unwrap().allocations[0] = entry("a", start, end);
+        let plan = plan(&edited, &nodes, None);
+        assert_eq!((plan.without_range, plan.stale), (1, Some(1)));
+        assert_eq!(plan.notices[0].reason, "UnreadableAllocations");
+        let planned = planned(&edited, &nodes);
+        assert_eq!(allocations(&planned), allocations(&edited));
+        let (status, reason, message) = condition(&planned, "NodesAllocated");
+        assert_eq!(
+            (status.as_str(), reason.as_str()),
+            ("False", "UnreadableAllocations")
+        );
+        assert_eq!(
+            message,
+            format!(
+                "no range is dealt until an administrator restores or removes 1 entry without a readable range: a ({start:?} to {end:?})"
+            )
+        );
+        assert!(
+            condition(&planned, "StaleAllocations")
+                .2
+                .contains("a (not a range of addresses)")
+        );
+        let mut restored = planned;
+        restored.status.as_mut().unwrap().allocations[0] = allocations(&dealt)[0].clone();
+        let restored = self::planned(&restored, &nodes);
+        assert_eq!(allocations(&restored).len(), 3);
+        assert_eq!(condition(&restored, "NodesAllocated").0, "True");
     }
 }
 

@@ -92,13 +92,15 @@ fn all_excluded(block: Span, excluded: &[(u128, u128)]) -> bool {
         .any(|n| !excluded.iter().any(|(first, last)| (*first..=*last).contains(&n)))
 }
 
-/// What is allocated after a plan: for each node in turn, every block from the lowest on is tried.
+/// What is allocated after a plan: nothing more while an entry says no range; else for each node in turn, every block from
+/// the lowest on is tried.
 fn model(pool: &IPPool, selected: &[&str]) -> Vec<Allocation> {
     let (v6, first, last) = usable(&pool.spec.subnet);
     let size = u128::try_from(pool.spec.per_node_block_size).unwrap();
     let gateway = pool.spec.gateway.as_ref().map(|g| number(g.parse().unwrap()));
     let mut result = allocations(pool).to_vec();
-    for name in selected {
+    let readable = result.iter().all(|a| span(a).is_some());
+    for name in selected.iter().filter(|_| readable) {
         if result.iter().any(|a| a.node_name == *name) {
             continue;
         }
@@ -184,7 +186,17 @@ enum Happening {
     NodeGone(&'static str),
     Spec(Value),
     InvalidSpec,
-    Damage(usize),
+    Damage(usize, Damage),
+    Repair,
+}
+
+/// How somebody who edits the status by hand makes an entry say no range.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Start,
+    End,
+    Both,
+    Family,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -194,16 +206,28 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => name().prop_map(Happening::NodeGone),
         2 => spec().prop_map(Happening::Spec),
         1 => Just(Happening::InvalidSpec),
-        1 => (0_usize..6).prop_map(Happening::Damage),
+        1 => (0_usize..6, prop::sample::select(&[Damage::Start, Damage::End, Damage::Both, Damage::Family][..]))
+            .prop_map(|(i, how)| Happening::Damage(i, how)),
+        1 => Just(Happening::Repair),
     ]
 }
 
 struct Cluster {
     nodes: Nodes,
     pool: IPPool,
+    /// Entries as they were before they were damaged, by node: the daemons go on with them.
+    undamaged: BTreeMap<String, Allocation>,
 }
 
 impl Cluster {
+    fn new(spec: &Value) -> Self {
+        Self {
+            nodes: Nodes::new(),
+            pool: pool(spec),
+            undamaged: BTreeMap::new(),
+        }
+    }
+
     fn happen(&mut self, happening: &Happening) {
         match happening {
             Happening::Node(name, role) => {
@@ -214,14 +238,32 @@ impl Cluster {
             }
             Happening::Spec(spec) => self.pool.spec = serde_json::from_value(spec.clone()).unwrap(),
             Happening::InvalidSpec => "nonsense".clone_into(&mut self.pool.spec.subnet),
-            // Somebody edits the status by hand.
-            Happening::Damage(i) => {
-                if let Some(entry) = self.pool.status.as_mut().and_then(|s| s.allocations.get_mut(*i)) {
-                    "damaged".clone_into(&mut entry.end_ip);
-                    "damaged".clone_into(&mut entry.start_ip);
+            Happening::Damage(i, how) => {
+                if let Some(entry) = self.entries().get(*i).cloned() {
+                    let entry = self
+                        .undamaged
+                        .entry(entry.node_name.clone())
+                        .or_insert(entry)
+                        .clone();
+                    self.entries()[*i] = damaged(entry, *how);
+                }
+            }
+            Happening::Repair => {
+                let mut undamaged = std::mem::take(&mut self.undamaged);
+                for entry in self.entries() {
+                    if let Some(undamaged) = undamaged.remove(&entry.node_name) {
+                        *entry = undamaged;
+                    }
                 }
             }
         }
+    }
+
+    fn entries(&mut self) -> &mut [Allocation] {
+        self.pool
+            .status
+            .as_mut()
+            .map_or(&mut [], |status| &mut status.allocations)
     }
 
     fn selected(&self) -> Vec<&str> {
@@ -232,6 +274,27 @@ impl Cluster {
             .map(|n| n.name.as_str())
             .collect()
     }
+}
+
+fn damaged(mut entry: Allocation, how: Damage) -> Allocation {
+    let other_family = if entry.start_ip.contains(':') {
+        "10.0.0.1"
+    } else {
+        "fd00::1"
+    };
+    let (start, end) = match how {
+        Damage::Start => (Some("damaged"), None),
+        Damage::End => (None, Some("10.0.0.oops")),
+        Damage::Both => (Some("damaged"), Some("")),
+        Damage::Family => (Some(other_family), None),
+    };
+    if let Some(start) = start {
+        start.clone_into(&mut entry.start_ip);
+    }
+    if let Some(end) = end {
+        end.clone_into(&mut entry.end_ip);
+    }
+    entry
 }
 
 /// How often each entry is there.
@@ -255,7 +318,7 @@ proptest! {
         first in spec(),
         happenings in prop::collection::vec((happening(), any::<bool>()), 1..25),
     ) {
-        let mut cluster = Cluster { nodes: Nodes::new(), pool: pool(&first) };
+        let mut cluster = Cluster::new(&first);
         for (happening, controller_runs) in &happenings {
             cluster.happen(happening);
             if !controller_runs {
@@ -272,7 +335,7 @@ proptest! {
             prop_assert_eq!(held.len() + new.len(), now.len());
             for (i, fresh) in new.iter().enumerate() {
                 let block = span(fresh).unwrap();
-                let others = held.iter().chain(new[..i].iter().copied());
+                let others = held.iter().chain(new[..i].iter().copied()).chain(cluster.undamaged.values());
                 for other in others {
                     prop_assert!(span(other).is_none_or(|other| !intersect(block, other)), "{fresh:?} and {other:?}");
                 }
@@ -296,7 +359,7 @@ proptest! {
         early in prop::collection::vec(happening(), 0..8),
         late in prop::collection::vec(happening(), 0..8),
     ) {
-        let mut cluster = Cluster { nodes: Nodes::new(), pool: pool(&spec) };
+        let mut cluster = Cluster::new(&spec);
         for happening in &early {
             cluster.happen(happening);
         }
