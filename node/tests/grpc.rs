@@ -498,6 +498,50 @@ async fn a_stopped_daemon_finishes_what_runs_and_leaves_no_socket() {
     StoreLock::take(&served.folder.path().join("store")).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_daemon_is_away_for_all_but_those_it_serves() {
+    let (hold, told) = channel();
+    let served = serve_with(Gate {
+        clock: BootClock::new().unwrap(),
+        hold: told,
+    })
+    .await;
+    let table = vec![pool(
+        PoolKind::IpPool,
+        "v4",
+        "192.168.0.0/16",
+        ("192.168.0.1", "192.168.0.4"),
+    )];
+    served.writer.set_table(table).await.unwrap();
+    let (standing, stands) = channel();
+    let (go, wait) = channel();
+    hold.send((standing, wait)).unwrap();
+    stands.recv().unwrap();
+    let mut client = served.client.clone();
+    let mut running = Box::pin(client.allocate(AllocateRequest {
+        parameters: Some(parameters("a", &["v4"])),
+    }));
+    tokio::time::timeout(Duration::from_millis(100), &mut running)
+        .await
+        .expect_err("the writer stands");
+    served.stop.send(()).unwrap();
+    let socket = served.folder.path().join("daemon.sock");
+    // Code 11, which the plugin knows as nobody there, while the socket is.
+    let refused = loop {
+        match UnixStream::connect(&socket) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(!served.service.is_finished());
+    go.send(()).unwrap();
+    let answer = running.await.unwrap().into_inner();
+    assert_eq!(answer.allocations[0].ip, "192.168.0.1/16");
+    served.service.await.unwrap().unwrap();
+    assert!(!socket.exists());
+}
+
 #[tokio::test]
 async fn tcp_serves_the_same() {
     let folder = tempfile::tempdir().unwrap();

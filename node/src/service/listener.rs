@@ -16,6 +16,8 @@ use crate::advice;
 use crate::bind_address::BindAddress;
 use crate::store::StoreLock;
 
+use super::claim::{Claim, Unclaimed};
+
 /// Connections that may wait to be accepted. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
@@ -27,11 +29,15 @@ pub enum ListenError {
     NotASocket(PathBuf),
     /// Another process answers.
     #[error(
-        "another process answers on {}: stop it first (an ipam-node with another --store-file?), or choose another \
-         --bind-address",
-        .0.display()
+        "another process answers on {}: stop it first ({}), or choose another --bind-address",
+        .socket.display(), whose(.pid.as_deref())
     )]
-    Answered(PathBuf),
+    Answered {
+        /// The name of the socket.
+        socket: PathBuf,
+        /// The id of the process, if it is an ipam-node.
+        pid: Option<String>,
+    },
     /// A step on the way failed.
     #[error("{step} {address}: {source}{}", advice::on(source, "--bind-address"))]
     Io {
@@ -44,16 +50,36 @@ pub enum ListenError {
     },
 }
 
+fn whose(pid: Option<&str>) -> String {
+    match pid {
+        Some(pid) => format!("an ipam-node with another --store-file, pid {pid}"),
+        None => "an ipam-node with another --store-file?".to_owned(),
+    }
+}
+
 /// An address that is this daemon's, and on which nobody can connect yet.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) address: BindAddress,
+    address: BindAddress,
     socket: OwnedFd,
+    claim: Option<Claim>,
+}
+
+/// An address on which clients can connect as long as the socket is open.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) address: BindAddress,
+    /// The only descriptor of the socket: once it is closed, the kernel refuses whoever connects.
+    pub(super) socket: OwnedFd,
+    /// What to remove after that.
+    pub(super) claim: Option<Claim>,
 }
 
 impl Listener {
-    /// Takes the address. A unix socket that nobody answers on any more is replaced, which only the holder of the lock may
-    /// do; the new one can be used by its owner only, from its first instant on.
+    /// Takes the address. A unix socket that nobody answers on any more is replaced; the new one can be used by its owner
+    /// only, from its first instant on. Beside it a lock file is made, which stays.
+    ///
+    /// The store's lock comes first, so that of two daemons of one store the second hears of that.
     pub fn bind(address: &BindAddress, _lock: &StoreLock) -> Result<Self, ListenError> {
         let failed = |step| {
             move |source| ListenError::Io {
@@ -62,13 +88,22 @@ impl Listener {
                 source,
             }
         };
+        let mut claim = None;
         let socket = match address {
             BindAddress::Unix(path) => {
+                let claim = claim.insert(Claim::take(path).map_err(|unclaimed| match unclaimed {
+                    Unclaimed::Held(pid) => ListenError::Answered {
+                        socket: path.clone(),
+                        pid: Some(pid),
+                    },
+                    Unclaimed::Io(source) => failed("locking")(source),
+                })?);
                 make_way(path, address)?;
                 let socket = new_socket(AddressFamily::UNIX).map_err(failed("making a socket for"))?;
                 let name = SocketAddrUnix::new(path).map_err(io::Error::from);
                 name.and_then(|name| Ok(bind(&socket, &name)?))
                     .map_err(failed("binding"))?;
+                claim.made().map_err(failed("looking at"))?;
                 // It refuses connections until it listens.
                 fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed("restricting"))?;
                 socket
@@ -90,27 +125,28 @@ impl Listener {
         Ok(Self {
             address: address.clone(),
             socket,
+            claim,
         })
     }
 
     /// Lets clients connect.
-    pub(super) fn listen(&self) -> Result<OwnedFd, ListenError> {
-        listen(&self.socket, BACKLOG)
-            .map_err(io::Error::from)
-            .and_then(|()| self.socket.try_clone())
-            .map_err(|source| ListenError::Io {
+    pub(super) fn listen(self) -> Result<Listening, ListenError> {
+        let Self {
+            address,
+            socket,
+            claim,
+        } = self;
+        match listen(&socket, BACKLOG) {
+            Ok(()) => Ok(Listening {
+                address,
+                socket,
+                claim,
+            }),
+            Err(error) => Err(ListenError::Io {
                 step: "listening on",
-                address: self.address.clone(),
-                source,
-            })
-    }
-
-    /// Gives the address back. The lock must still be held, or the name may be another daemon's by now.
-    pub(super) fn close(self) {
-        if let BindAddress::Unix(path) = &self.address
-            && let Err(error) = fs::remove_file(path)
-        {
-            tracing::warn!(socket = %path.display(), %error, "the socket can't be removed");
+                address,
+                source: error.into(),
+            }),
         }
     }
 }
@@ -145,7 +181,10 @@ fn make_way(path: &Path, address: &BindAddress) -> Result<(), ListenError> {
     let name = SocketAddrUnix::new(path).map_err(|error| failed("connecting to")(error.into()))?;
     match connect(&probe, &name) {
         // A full backlog is somebody's too.
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Err(ListenError::Answered(path.to_owned())),
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Err(ListenError::Answered {
+            socket: path.to_owned(),
+            pid: None,
+        }),
         Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed("removing the old")),
         Err(error) => Err(failed("connecting to")(error.into())),
     }
@@ -175,10 +214,42 @@ mod tests {
             std::os::unix::net::UnixStream::connect(&path).is_err(),
             "nobody answers yet"
         );
-        listener.listen().unwrap();
+        let Listening { socket, claim, .. } = listener.listen().unwrap();
         std::os::unix::net::UnixStream::connect(&path).unwrap();
-        listener.close();
+        drop(socket);
+        let refused = std::os::unix::net::UnixStream::connect(&path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        claim.unwrap().remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_listen_yet_keeps_its_socket() {
+        let (folder, lock, path) = setup();
+        let address = BindAddress::Unix(path.clone());
+        let first = Listener::bind(&address, &lock).unwrap();
+        let another = StoreLock::take(&folder.path().join("another-store")).unwrap();
+        let refused = Listener::bind(&address, &another).unwrap_err().to_string();
+        let pid = std::process::id();
+        assert!(
+            refused.contains("another process answers") && refused.contains(&format!("pid {pid}")),
+            "{refused}"
+        );
+        first.listen().unwrap();
+        std::os::unix::net::UnixStream::connect(&path).unwrap_err();
+        // Dead without having removed its socket, it has given up the name all the same.
+        Listener::bind(&address, &another).unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_took_its_place_is_not_removed() {
+        let (_folder, lock, path) = setup();
+        let listener = Listener::bind(&BindAddress::Unix(path.clone()), &lock).unwrap();
+        let listening = listener.listen().unwrap();
+        fs::remove_file(&path).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        listening.claim.unwrap().remove();
+        assert!(path.exists());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The gRPC service that the CNI plugin calls.
 
+mod claim;
 mod deadline;
 mod incoming;
 mod listener;
@@ -25,9 +26,12 @@ use crate::writer::{Caller, Connection, Writer};
 
 use observed::Observed;
 
+use listener::Listening;
+
 pub use listener::{ListenError, Listener};
 
-/// So long a request that runs may take after the service was told to stop.
+/// So long connections may stay open after the service was told to stop: what runs is finished, and a client that has
+/// nothing to ask need not hang up.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the service ended, or never began.
@@ -49,8 +53,8 @@ pub enum ServeError {
     Server(#[from] tonic::transport::Error),
 }
 
-/// Answers on `listener` until `stop`; calls `ready` as soon as clients can connect. What runs then is finished, within
-/// [`GRACE`]; the socket is removed. The store's lock must be held all the while, so the writer must be stopped after it.
+/// Answers on `listener` until `stop`; calls `ready` as soon as clients can connect. After `stop` the kernel refuses whoever
+/// connects, and what runs is finished, within [`GRACE`]; then the socket is removed. The store's lock must be held all the while, so the writer must be stopped after it.
 pub async fn serve(
     listener: Listener,
     writer: Writer,
@@ -58,12 +62,17 @@ pub async fn serve(
     ready: impl FnOnce(),
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let socket = listener.listen()?;
-    let incoming = incoming::incoming(&listener.address, socket).map_err(|source| ServeError::Socket {
-        address: listener.address.clone(),
+    let Listening {
+        address,
+        socket,
+        claim,
+    } = listener.listen()?;
+    // The server drops it at once when it is told to stop, and with it the only descriptor that listens.
+    let incoming = incoming::incoming(&address, socket).map_err(|source| ServeError::Socket {
+        address: address.clone(),
         source,
     })?;
-    tracing::info!(address = %listener.address, "answering");
+    tracing::info!(%address, "answering");
     ready();
     let (told, mut overdue) = tokio::sync::oneshot::channel();
     let stop = async {
@@ -81,11 +90,13 @@ pub async fn serve(
             let _ = (&mut overdue).await;
             tokio::time::sleep(GRACE).await;
         } => {
-            tracing::warn!(grace = ?GRACE, "a request was still running and was dropped");
+            tracing::warn!(grace = ?GRACE, "connections were still open");
             Ok(())
         }
     };
-    listener.close();
+    if let Some(claim) = claim {
+        claim.remove();
+    }
     Ok(result?)
 }
 
