@@ -20,6 +20,8 @@ pub enum Outcome<K> {
     Written(K),
     /// The pool had changed, and is this now. Nothing was written.
     Changed(K),
+    /// Nothing was sent, because this process no longer led.
+    Withheld,
 }
 
 /// Writes the status of pools of one kind, in one namespace.

@@ -206,17 +206,21 @@ impl<K: Pool> Worker<K> {
         let pool = self.pools.get(name)?.pool().ok()?.clone();
         let mut plan = self.plan(&pool);
         let status = plan.status.take();
-        // The last look before a write: a plan takes its time.
-        if status.is_some() && !self.tools.leadership.leads() {
-            return None;
-        }
         self.work.get_mut(name)?.pace.begun();
         let Some(status) = status else {
             self.settle(&pool, plan);
             return None;
         };
         let (key, writer) = (pool.key(), self.tools.writer.clone());
-        let outcome = async move { writer.write(pool, status).await };
+        let leadership = self.tools.leadership.clone();
+        let outcome = async move {
+            // The last look before the request: a plan takes its time, and so does what is taken in before this is polled.
+            if leadership.leads() {
+                writer.write(pool, status).await
+            } else {
+                Ok(Outcome::Withheld)
+            }
+        };
         Some(Write {
             name: name.to_owned(),
             key,
@@ -244,6 +248,11 @@ impl<K: Pool> Worker<K> {
                 }
                 if let Some(work) = self.work.get_mut(&name) {
                     work.pace.done(now);
+                    work.pace.want(now);
+                }
+            }
+            Ok(Outcome::Withheld) => {
+                if let Some(work) = self.work.get_mut(&name) {
                     work.pace.want(now);
                 }
             }
