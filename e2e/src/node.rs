@@ -110,6 +110,7 @@ impl Node {
             ),
             machine,
         };
+        node.share_namespaces().await?;
         node.write_network("90-default.conflist", &node_config::default_network(spec.index))?;
         node.containerd.start().await?;
         node.import_images(assets).await?;
@@ -213,6 +214,14 @@ impl Node {
             }
         })
         .await?
+    }
+
+    /// Makes the folder of network namespaces the shared mount that `ip netns add` makes of it at its first use. Then the
+    /// namespaces of pods that are there already would be mounted a second time, and containerd could not remove them.
+    async fn share_namespaces(&self) -> Result<()> {
+        let script = "mkdir -p /run/netns; mount --bind /run/netns /run/netns; mount --make-shared /run/netns";
+        self.exec(&["sh", "-ec", script]).await?.success()?;
+        Ok(())
     }
 
     async fn import_images(&self, assets: &Assets) -> Result<()> {

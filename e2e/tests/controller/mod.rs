@@ -9,7 +9,7 @@ mod extra;
 mod go_manifests;
 mod killed;
 mod observer;
-mod pool;
+pub(crate) mod pool;
 mod seed;
 mod stands;
 mod surface;

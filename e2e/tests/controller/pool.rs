@@ -43,8 +43,13 @@ impl<'a> Pool<'a> {
     pub(crate) async fn create(bed: &'a Bed, name: &'a str, subnet: &str, size: u32) -> Result<Self> {
         let spec = json!({ "subnet": subnet, "perNodeBlockSize": size, "nodeSelector": selector(name) });
         create(&bed.client, name, &spec).await?;
+        Ok(Self::existing(bed, name))
+    }
+
+    /// A pool that somebody else creates.
+    pub(crate) fn existing(bed: &'a Bed, name: &'a str) -> Self {
         let api = pools(bed.client.clone());
-        Ok(Self { name, bed, api })
+        Self { name, bed, api }
     }
 
     /// Changes these fields of the spec.

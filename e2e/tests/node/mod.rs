@@ -8,6 +8,7 @@ mod full_block;
 mod networks;
 mod pods_seen;
 mod read_only;
+mod stands;
 mod stores;
 
 use e2e::harness::Test;
@@ -22,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         networks::tests(),
         pods_seen::tests(),
         read_only::tests(),
+        stands::tests(),
         stores::tests(),
     ];
     tests.into_iter().flatten().collect()
