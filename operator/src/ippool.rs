@@ -62,18 +62,14 @@ impl Pool for IPPool {
         // Stable, and by the bytes of the name as Go sorts.
         status.allocations.sort_by(|a, b| a.node_name.cmp(&b.node_name));
         let (notices, said) = findings.notices(world.said, self.conditions(), WORDS);
-        if world.conditions {
-            findings.write(
-                &mut status.conditions,
-                WORDS,
-                self.metadata.generation,
-                &world.now,
-            );
-        }
-        let stands = match &self.status {
-            Some(current) => status == *current,
-            None => status == IPPoolStatus::default(),
-        };
+        findings.write(
+            &mut status.conditions,
+            WORDS,
+            self.metadata.generation,
+            &world.now,
+        );
+        let stands = status.allocations == allocations(self)
+            && (!world.conditions_kept || status.conditions == self.conditions());
         Plan {
             status: (!stands).then_some(status),
             notices,

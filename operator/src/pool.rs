@@ -60,8 +60,9 @@ pub struct World<'a> {
     pub nodes: &'a Nodes,
     /// The time that conditions get.
     pub now: Time,
-    /// Whether conditions are written. A CRD of the Go version drops them.
-    pub conditions: bool,
+    /// Whether the API server keeps conditions. A CRD of the Go version drops them: then they are sent with what is written
+    /// anyway, but nothing is written for their sake.
+    pub conditions_kept: bool,
     /// What this process has said of the pool. `None` before it has said anything.
     pub said: Option<&'a Said>,
 }

@@ -33,8 +33,8 @@ pub struct Worker<K> {
     nodes: Cache<NodeLabels>,
     pools: Cache<PoolObject<K>>,
     work: BTreeMap<String, Work>,
-    /// Whether the API server keeps conditions.
-    conditions: bool,
+    /// Whether the API server keeps conditions, as far as the last write told.
+    conditions_kept: bool,
 }
 
 /// What the loop remembers of a pool.
@@ -71,7 +71,7 @@ impl<K: Pool> Worker<K> {
             nodes: Cache::default(),
             pools: Cache::default(),
             work: BTreeMap::new(),
-            conditions: true,
+            conditions_kept: true,
         }
     }
 
@@ -270,7 +270,7 @@ impl<K: Pool> Worker<K> {
         pool.plan(&World {
             nodes: self.nodes.objects(),
             now: now(),
-            conditions: self.conditions,
+            conditions_kept: self.conditions_kept,
             said: work.and_then(|work| work.said.as_ref()),
         })
     }
@@ -302,13 +302,21 @@ impl<K: Pool> Worker<K> {
             .planned(key.as_str(), plan.without_range, plan.stale, bytes);
     }
 
-    /// A CRD of the Go version drops what it doesn't know. Then there is no use in writing it again and again.
+    /// A CRD of the Go version drops what it doesn't know. Then there is no use in writing it again and again, until another
+    /// CRD is applied: each write tells, since each has conditions in it.
     fn notice_pruning(&mut self, written: &K) {
-        if self.conditions && written.conditions().is_empty() {
-            self.conditions = false;
+        let kept = !written.conditions().is_empty();
+        if kept == self.conditions_kept {
+            return;
+        }
+        self.conditions_kept = kept;
+        if kept {
+            tracing::info!(kind = %K::KIND, "conditions are on: the cluster's CRD keeps them now");
+            self.want_all();
+        } else {
             tracing::warn!(
                 kind = %K::KIND,
-                "conditions are off: the cluster's CRD, of the Go version, drops them; apply config/crd/nv-ipam.nvidia.com.yaml and restart to get them"
+                "conditions are off: the cluster's CRD, of the Go version, drops them; apply config/crd/nv-ipam.nvidia.com.yaml to get them with the next range that is dealt, or at once after a restart"
             );
         }
     }

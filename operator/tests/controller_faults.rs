@@ -45,7 +45,7 @@ async fn a_pool_that_changed_meanwhile_is_planned_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_the_go_versions_crd_conditions_are_given_up_at_once() {
+async fn under_the_go_versions_crd_nothing_is_written_for_conditions_until_they_are_kept() {
     let server = ApiServer::start().await;
     server.faults.lock().unwrap().prune_conditions = true;
     put_node(&server, "host-a", "worker");
@@ -63,6 +63,22 @@ async fn under_the_go_versions_crd_conditions_are_given_up_at_once() {
         "one for each change, none for conditions"
     );
     assert_eq!(condition(&server, "SpecValid"), None);
+    // Our CRD is applied.
+    server.faults.lock().unwrap().prune_conditions = false;
+    put_node(&server, "host-c", "worker");
+    server
+        .until("conditions with the third block", |s| {
+            condition(s, "SpecValid").is_some() && allocations(s).len() == 3
+        })
+        .await;
+    assert_eq!(server.requests("PUT status"), 3);
+    server.delete(NODES, "host-c");
+    server
+        .until("a write for a condition alone", |s| {
+            condition(s, "StaleAllocations")
+                .is_some_and(|c| c["message"].as_str().unwrap().contains("host-c"))
+        })
+        .await;
     controller.stop().await;
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn plan(
     pool.plan(&World {
         nodes,
         now: Time(Timestamp::UNIX_EPOCH),
-        conditions: true,
+        conditions_kept: true,
         said,
     })
 }
