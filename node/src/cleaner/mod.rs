@@ -109,7 +109,11 @@ impl Cleaner {
         let evidence = self.gather(&reservations).await?;
         let seen = judge::newly_seen(&reservations, &evidence);
         if !seen.is_empty() {
-            self.writer.mark_seen(seen).await?;
+            // A full disk refuses it, and must not end the releasing that needs no room. What isn't recorded now is tried
+            // again at the next check; this one has the evidence itself.
+            if let Err(Refusal::Stopping) = self.writer.mark_seen(seen).await {
+                return Err(Refusal::Stopping.into());
+            }
         }
         let verdicts = judge.check(&reservations, &evidence);
         for reservation in verdicts.unexplained {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod api_server_away;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;
 mod stale_addresses;
 mod start_and_stop;
 mod support;

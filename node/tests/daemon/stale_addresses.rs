@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::small_disk::{eat_everything, on_a_small_disk};
 use crate::support::api_server::ApiServer;
 use crate::support::{Daemon, Interface, NODE, Node, within};
 use axum::http::StatusCode;
@@ -111,6 +112,49 @@ async fn that_a_pod_was_seen_is_recorded_at_its_events() {
     api_server.delete_pod("probe");
     node.seen(PROBE).await;
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_on_which_no_pod_can_be_recorded_as_seen_keeps_no_stale_address() {
+    let name = "stale_addresses::a_full_disk_on_which_no_pod_can_be_recorded_as_seen_keeps_no_stale_address";
+    let Some(disk) = on_a_small_disk(name) else {
+        return;
+    };
+    let api_server = with_pool();
+    api_server.put_pool("big", "10.1.0.0/16", NODE, "10.1.0.1", "10.1.255.254");
+    let node = Node::new_in(&disk, &api_server);
+    let daemon = node.start().await;
+    daemon.add_when_known(WEB).await;
+    daemon.add(PROBE).await.unwrap();
+    node.seen(PROBE).await;
+    eat_everything(&disk.join("other"));
+    fill(&daemon).await;
+
+    api_server.put_pod("web", "u1", NODE, &json!({}));
+    api_server.delete_pod("probe");
+    daemon.released(PROBE).await;
+    let store = Connection::open(node.path("store")).unwrap();
+    let seen = "SELECT pod_seen FROM reservations WHERE container = ?";
+    let seen: bool = store.query_row(seen, [WEB.container], |row| row.get(0)).unwrap();
+    assert!(!seen, "there was room to record it");
+    store.close().unwrap();
+    daemon.stop().await;
+}
+
+/// Adds to a big pool until the disk is full.
+async fn fill(daemon: &Daemon) {
+    for n in 0.. {
+        let filler = Interface {
+            container: format!("filler{n}").leak(),
+            pod: "filler",
+            uid: "f",
+        };
+        match daemon.add_from("big", filler).await {
+            Ok(_) => {}
+            Err(status) if status.message().contains("make room") => return,
+            Err(status) => panic!("{status}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 pub(crate) mod api_server;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node::bind_address::BindAddress;
@@ -72,7 +72,12 @@ impl Interface {
 
 impl Node {
     pub(crate) fn new(api_server: &ApiServer) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::new_in(&std::env::temp_dir(), api_server)
+    }
+
+    /// The same with everything below `disk`.
+    pub(crate) fn new_in(disk: &Path, api_server: &ApiServer) -> Self {
+        let root = tempfile::tempdir_in(disk).unwrap();
         fs::write(root.path().join("kubeconfig"), api_server.kubeconfig()).unwrap();
         Self { root }
     }
