@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use api::validate::is_dns_subdomain;
 
 use crate::bind_address::BindAddress;
 use crate::cleaner::Pace;
 use crate::flags::Cli;
+use crate::health;
 use crate::install::{BinaryInstall, ConfInstall, ShimConf};
 
 /// What the command line says, checked: the folders and files that the daemon needs were there.
@@ -33,6 +35,8 @@ pub struct Config {
     pub probe_address: String,
     /// How often and how patiently the cleaner checks; no flag changes it.
     pub cleaner_pace: Pace,
+    /// How often the daemon looks whether it could serve; no flag changes it.
+    pub health_interval: Duration,
 }
 
 /// Everything that is wrong with a command line.
@@ -108,6 +112,7 @@ impl Config {
                 metrics_address: cli.metrics_bind_address,
                 probe_address: cli.health_probe_bind_address,
                 cleaner_pace: Pace::default(),
+                health_interval: health::INTERVAL,
             }),
             _ => Err(ConfigError(faults)),
         }

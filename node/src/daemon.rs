@@ -6,7 +6,6 @@ use kube::Client;
 use process::Fatal;
 use process::endpoints::Endpoints;
 use process::metrics::process_registry;
-use process::readiness::{Gate, Readiness};
 use process::shutdown::Shutdown;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -18,6 +17,7 @@ use crate::cleaner::Cleaner;
 use crate::clock::{BootClock, Clock};
 use crate::config::Config;
 use crate::greeting;
+use crate::health::{Gates, Health};
 use crate::install::{InstallError, Installed};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -158,6 +158,12 @@ impl Daemon {
             return Err(unexpected(end));
         }
         daemon.open_gates(&config.bind_address).await?;
+        let health = Health::new(config.bind_address.clone(), daemon.writer.clone(), &daemon.gates);
+        let (interval, stop) = (config.health_interval, daemon.server_stop.clone());
+        spawn(&mut daemon.others, "the look at its own health", async move {
+            health.run(interval, stop).await;
+            Ok::<_, Fatal>(())
+        });
         daemon.watch(client, config, boot_id, &metrics);
         Ok(daemon)
     }
@@ -210,7 +216,6 @@ impl Daemon {
 
     /// Ends what runs: requests first, then the writer, which closes the store. The error is the writer's, if it failed.
     async fn stop(mut self) -> Result<(), Fatal> {
-        self.gates.socket.close("stopping");
         self.server_stop.request();
         // It gives up by itself on requests that take too long, and removes the socket, for which the lock must be held.
         self.server.join_next().await;
@@ -218,26 +223,6 @@ impl Daemon {
         match time::timeout(CLOSE_TIMEOUT, self.writer_end.wait()).await {
             Ok(end) => Ok(end?),
             Err(_) => Err("the store could not be closed in time; the next start reads its log".into()),
-        }
-    }
-}
-
-/// What readiness waits for.
-struct Gates {
-    readiness: Readiness,
-    store: Gate,
-    socket: Gate,
-    pools: Gate,
-}
-
-impl Gates {
-    fn new() -> Self {
-        let readiness = Readiness::new();
-        Self {
-            store: readiness.gate("store"),
-            socket: readiness.gate("socket"),
-            pools: readiness.gate("pools"),
-            readiness,
         }
     }
 }

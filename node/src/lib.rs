@@ -9,7 +9,7 @@
 //! * [`clock`], [`metrics`]: what the above share.
 //! * [`flags`], [`config`], [`bind_address`]: what the command line says.
 //! * [`install`]: puts the plugin and its configuration file on the node.
-//! * [`daemon`]: how it starts, runs and stops; [`greeting`]: whether it answers.
+//! * [`daemon`]: how it starts, runs and stops; [`greeting`], [`health`]: whether it answers and could serve.
 //! * [`watch`]: the API client; follows pools and pods.
 //! * [`table`]: this node's pools, out of pool objects. Pure.
 //! * [`cleaner`]: releases the addresses of pods that are gone without a DEL.
@@ -23,6 +23,7 @@ pub mod config;
 pub mod daemon;
 pub mod flags;
 pub mod greeting;
+pub mod health;
 pub mod install;
 pub mod journal;
 pub mod ledger;

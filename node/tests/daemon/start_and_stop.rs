@@ -80,6 +80,29 @@ async fn it_is_ready_when_pools_are_known_and_also_from_before() {
 }
 
 #[tokio::test]
+async fn it_is_ready_as_long_as_its_socket_answers() {
+    let api_server = ApiServer::start();
+    let node = Node::new(&api_server);
+    let mut config = node.config();
+    config.probe_address = free_address();
+    let probes = config.probe_address.clone();
+    let daemon = node.start_with(config).await;
+    let answers = async |status: &str, text: &str| {
+        within(status, async || {
+            let answer = fetch(&probes, "/readyz").await?;
+            (answer.starts_with(status) && answer.contains(text)).then_some(())
+        })
+        .await;
+    };
+    answers("HTTP/1.1 200", "ok").await;
+    fs::rename(node.path("sock"), node.path("lost")).unwrap();
+    answers("HTTP/1.1 503", "socket: nobody answers on").await;
+    fs::rename(node.path("lost"), node.path("sock")).unwrap();
+    answers("HTTP/1.1 200", "ok").await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn what_it_does_is_counted() {
     let api_server = ApiServer::start();
     api_server.put_pool("pool1", "10.0.0.0/24", NODE, "10.0.0.1", "10.0.0.24");

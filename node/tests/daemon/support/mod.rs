@@ -101,6 +101,7 @@ impl Node {
                 interval: Duration::from_millis(20),
                 ..Pace::default()
             },
+            health_interval: Duration::from_millis(20),
         }
     }
 
