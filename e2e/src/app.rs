@@ -149,6 +149,19 @@ impl App {
         .await?
     }
 
+    /// Waits until a daemon knows its node's block of the pool, so that it can give addresses of it. Ready means only that
+    /// it has read the pools: a block dealt just before may come a moment later.
+    pub async fn wait_block(&self, pool: &str) -> Result<()> {
+        let what = format!("{} to know its block of {pool}", self.service.name);
+        let free = [("pool", pool), ("state", "free")];
+        wait::until(&what, wait::USUAL, async || {
+            let metrics = self.scrape().await;
+            wait::from_result(metrics.and_then(|metrics| metrics.value("nv_ipam_addresses", &free)))
+        })
+        .await?;
+        Ok(())
+    }
+
     /// SIGTERM, and waits for the end. See [`Service::stop`].
     pub async fn stop(&self) -> Result<std::process::ExitStatus> {
         self.service.stop().await

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use kube::Client;
 
 use crate::assets::Assets;
-use crate::control_plane::{self, ControlPlane};
+use crate::control_plane::ControlPlane;
 use crate::image;
 use crate::machine::{Lifetime, Machine};
 use crate::names::Subnet;
@@ -248,10 +248,4 @@ pub fn log_tails(folder: &Path) -> String {
         .iter()
         .map(|path| format!("--- {}\n{}\n", path.display(), crate::service::tail(path, 15)));
     tails.collect()
-}
-
-/// A client for a cluster that the user named.
-pub async fn existing_client() -> Result<Client> {
-    let path = std::env::var_os("KUBECONFIG").context("E2E_EXISTING_CLUSTER is set but KUBECONFIG is not")?;
-    control_plane::client(Path::new(&path)).await
 }

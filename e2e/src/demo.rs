@@ -12,7 +12,6 @@ use crate::ours::Ours;
 use crate::pods;
 use crate::store;
 use crate::story::Story;
-use crate::wait;
 
 /// The bridge network of the README, whose addresses come from pool1.
 pub const MYNET: &str = include_str!("../tests/mynet.conf");
@@ -116,7 +115,7 @@ async fn daemons(story: &mut Story, bed: &Bed) -> Result<()> {
     for node in bed.nodes() {
         story.command_on(&node.name, &format!("ipam-node --node-name={}", node.name));
         node.daemon.start().await?;
-        wait_block(node).await?;
+        node.daemon.wait_block("pool1").await?;
     }
     story.say(
         "The network: a bridge on each node, with nv-ipam for its addresses. Pods get an interface in it.",
@@ -229,25 +228,6 @@ async fn show_reservations(story: &Story, node: &Node) -> Result<()> {
         story.output(&format!("{:<15} {}", reservation.address, reservation.pod_name));
     }
     Ok(())
-}
-
-/// A daemon is ready once it has read the pools; what it can hand out shows in its metrics.
-async fn wait_block(node: &Node) -> Result<()> {
-    wait::until(
-        &format!("the daemon on {} to know its block", node.name),
-        wait::USUAL,
-        async || {
-            let labels = [("pool", "pool1"), ("state", "free")];
-            wait::from_result(
-                node.daemon
-                    .scrape()
-                    .await
-                    .and_then(|metrics| metrics.value("nv_ipam_addresses", &labels)),
-            )
-        },
-    )
-    .await
-    .map(drop)
 }
 
 fn print_how_to_go_on(story: &Story, bed: &Bed) -> Result<()> {

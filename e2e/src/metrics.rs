@@ -1,5 +1,6 @@
 //! What a process counts about itself, as it stands on its /metrics page.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -36,6 +37,17 @@ impl Metrics {
             .with_context(|| format!("no series {name} with {labels:?} in\n{}", self.text))
     }
 
+    /// The names of all labels of all series.
+    #[must_use]
+    pub fn label_names(&self) -> BTreeSet<&str> {
+        let series = self.text.lines().filter(|line| !line.starts_with('#'));
+        series
+            .filter_map(|line| Some(line.split_once('{')?.1.rsplit_once('}')?.0))
+            .flat_map(|labels| labels.split("\","))
+            .filter_map(|label| Some(label.split_once('=')?.0))
+            .collect()
+    }
+
     /// The page as it came.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -70,5 +82,12 @@ mod tests {
         assert_eq!(metrics.sum("a", &[("pool", "p")]).to_string(), "7");
         assert_eq!(metrics.value("ab", &[]).expect("a series").to_string(), "5");
         assert!(metrics.value("b", &[]).is_err());
+    }
+
+    #[test]
+    fn names_of_labels_are_no_part_of_their_values() {
+        let text = "# HELP a {c=\"d\"}\na{pool=\"x,y=z\",le=\"+Inf\"} 3\na{pool=\"p\"} 4\nb 5\n".to_owned();
+        let metrics = Metrics { text };
+        assert_eq!(metrics.label_names(), BTreeSet::from(["le", "pool"]));
     }
 }

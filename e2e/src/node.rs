@@ -219,7 +219,8 @@ impl Node {
     /// Makes the folder of network namespaces the shared mount that `ip netns add` makes of it at its first use. Then the
     /// namespaces of pods that are there already would be mounted a second time, and containerd could not remove them.
     async fn share_namespaces(&self) -> Result<()> {
-        let script = "mkdir -p /run/netns; mount --bind /run/netns /run/netns; mount --make-shared /run/netns";
+        let script =
+            "mkdir -p /run/netns; mount --bind /run/netns /run/netns; mount --make-shared /run/netns";
         self.exec(&["sh", "-ec", script]).await?.success()?;
         Ok(())
     }

@@ -5,7 +5,6 @@ use e2e::bed::Bed;
 use e2e::cni::{Call, Scratch, addresses};
 use e2e::command::Ran;
 use e2e::node::Node;
-use e2e::wait;
 use serde_json::json;
 
 /// Applies an IPPool for all nodes, `subnet` cut into blocks of `size`, and waits until each node has its block.
@@ -31,7 +30,7 @@ pub(crate) async fn deal(bed: &Bed, pool: &str, subnet: &str, size: u32) -> Resu
 /// Starts the node's daemon and waits until it knows its block of the pool.
 pub(crate) async fn start_daemon(node: &Node, pool: &str) -> Result<()> {
     node.daemon.start().await?;
-    wait_block_known(node, pool).await
+    node.daemon.wait_block(pool).await
 }
 
 /// Deals the pool and starts the daemon of the first node, which is returned.
@@ -40,18 +39,6 @@ pub(crate) async fn first_node<'a>(bed: &'a Bed, pool: &str, subnet: &str, size:
     let node = &bed.nodes()[0];
     start_daemon(node, pool).await?;
     Ok(node)
-}
-
-/// Ready means that the daemon has read the pools; this block may come a moment later.
-pub(crate) async fn wait_block_known(node: &Node, pool: &str) -> Result<()> {
-    let what = format!("the daemon on {} to know its block of {pool}", node.name);
-    wait::until(&what, wait::USUAL, async || {
-        let metrics = node.daemon.scrape().await;
-        let free = [("pool", pool), ("state", "free")];
-        wait::from_result(metrics.and_then(|metrics| metrics.value("nv_ipam_addresses", &free)))
-    })
-    .await?;
-    Ok(())
 }
 
 /// A network that is nothing but its IPAM, for calling nv-ipam itself.

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use e2e::bed::{Bed, ROLE};
 use e2e::harness::Test;
-use e2e::node::Node;
-use e2e::{pods, store, wait};
+use e2e::{pods, store};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -31,25 +30,9 @@ async fn spine(bed: &Bed) -> Result<()> {
     bed.wait_blocks("pool1", &names).await?;
     for node in bed.nodes() {
         node.daemon.start().await?;
-        wait_block_known(node).await?;
+        node.daemon.wait_block("pool1").await?;
         node.install_network("10-mynet.conf", MYNET).await?;
     }
-    Ok(())
-}
-
-/// Ready means that the daemon has read the pools; this block may have come a moment later.
-async fn wait_block_known(node: &Node) -> Result<()> {
-    wait::until(
-        &format!("the daemon on {} to know its block", node.name),
-        wait::USUAL,
-        async || {
-            let free = node.daemon.scrape().await.and_then(|metrics| {
-                metrics.value("nv_ipam_addresses", &[("pool", "pool1"), ("state", "free")])
-            });
-            wait::from_result(free)
-        },
-    )
-    .await?;
     Ok(())
 }
 

@@ -20,7 +20,6 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::ours;
 use crate::progress::Step;
-use crate::wait;
 
 use caller::Caller;
 use report::{Load, Report, Times};
@@ -99,13 +98,7 @@ async fn prepare(bed: &Bed, node: &Node) -> Result<()> {
     bed.controller().start().await?;
     bed.wait_blocks(POOL, &[&node.name]).await?;
     node.daemon.start().await?;
-    let free = [("pool", POOL), ("state", "free")];
-    wait::until("the daemon to know its block", wait::USUAL, async || {
-        let metrics = node.daemon.scrape().await;
-        wait::from_result(metrics.and_then(|metrics| metrics.value("nv_ipam_addresses", &free)))
-    })
-    .await?;
-    Ok(())
+    node.daemon.wait_block(POOL).await
 }
 
 /// `plugins` callers, each with ADD and DEL in turn.

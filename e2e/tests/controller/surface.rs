@@ -56,7 +56,7 @@ async fn metrics(bed: Arc<Bed>) -> Result<()> {
         page.value("process_resident_memory_bytes", &[])? > 0.0,
         "no memory"
     );
-    let labels: BTreeSet<&str> = page.text().lines().flat_map(label_names).collect();
+    let labels = page.label_names();
     ensure!(labels == BTreeSet::from(["name", "pool"]), "{labels:?}");
 
     for path in ["/healthz", "/readyz"] {
@@ -72,18 +72,6 @@ async fn metrics(bed: Arc<Bed>) -> Result<()> {
         "{log}"
     );
     Ok(())
-}
-
-/// The names of the labels in a line of a metrics page.
-fn label_names(line: &str) -> impl Iterator<Item = &str> {
-    let inside = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
-    let labels = inside
-        .map(|(labels, _)| labels)
-        .filter(|_| !line.starts_with('#'));
-    labels
-        .into_iter()
-        .flat_map(|labels| labels.split(','))
-        .filter_map(|label| label.split('=').next())
 }
 
 /// Waits until it is not ready for these reasons, and its log says this.

@@ -46,7 +46,7 @@ async fn goes_on(bed: Arc<Bed>) -> Result<()> {
     pods::label_node(&bed.client, &node.name, ROLE, Some("worker")).await?;
     bed.apply_file("config/samples/pool1.yaml").await?;
     bed.wait_blocks("pool1", &[&node.name]).await?;
-    setting::wait_block_known(node, "pool1").await?;
+    node.daemon.wait_block("pool1").await?;
     add(node, "e", "pool1").await?;
     let absent = call(node, "ADD", "f", "after").await?;
     ensure!(error_code(&absent)? == 999, "{absent:?}");

@@ -71,8 +71,8 @@ async fn metrics(bed: Arc<Bed>) -> Result<()> {
         ensure!(metrics.value(zero, &[])?.to_string() == "0", "{zero}");
     }
 
-    let labels = label_names(metrics.text());
-    let known = ["code", "le", "method", "pool", "state"].map(str::to_owned);
+    let labels = metrics.label_names();
+    let known = ["code", "le", "method", "pool", "state"];
     ensure!(labels.is_subset(&BTreeSet::from(known)), "labels {labels:?}");
     let (host, _) = address.split_once('/').context("no prefix length")?;
     for secret in [host, "mine", "other"] {
@@ -83,16 +83,6 @@ async fn metrics(bed: Arc<Bed>) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The names of all labels on a /metrics page.
-fn label_names(page: &str) -> BTreeSet<String> {
-    let series = page.lines().filter(|line| !line.starts_with('#'));
-    let labels = series.filter_map(|line| line.split_once('{')?.1.rsplit_once('}').map(|(labels, _)| labels));
-    labels
-        .flat_map(|labels| labels.split("\","))
-        .filter_map(|label| Some(label.split_once('=')?.0.to_owned()))
-        .collect()
 }
 
 async fn sigterm(bed: Arc<Bed>) -> Result<()> {

@@ -75,7 +75,7 @@ async fn macvlan(bed: Arc<Bed>) -> Result<()> {
 async fn libcni(bed: Arc<Bed>) -> Result<()> {
     setting::deal(&bed, "pool1", "192.168.0.0/16", 24).await?;
     let node = setting::first_node(&bed, "my-pool", "10.56.0.0/20", 10).await?;
-    setting::wait_block_known(node, "pool1").await?;
+    node.daemon.wait_block("pool1").await?;
     dummy_link(node, MASTER).await?;
     node.install_network("10-mynet.conf", MYNET).await?;
     node.install_network("20-macvlan.conf", MACVLAN).await?;
