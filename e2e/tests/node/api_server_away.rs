@@ -39,10 +39,9 @@ async fn goes_on(bed: Arc<Bed>) -> Result<()> {
     ensure!(error_code(&unknown)? == 11, "{unknown:?}");
 
     plane.start_api_server().await?;
-    // Who loses the lease ends, and is started again by whoever keeps it running.
-    if !bed.controller().service.is_running() {
-        bed.controller().start().await?;
-    }
+    // Who loses the lease ends, sooner or later, and is started again by whoever keeps it running: here that is now.
+    bed.controller().kill().await?;
+    bed.controller().start().await?;
     pods::label_node(&bed.client, &node.name, ROLE, Some("worker")).await?;
     bed.apply_file("config/samples/pool1.yaml").await?;
     bed.wait_blocks("pool1", &[&node.name]).await?;
