@@ -6,6 +6,7 @@
 
 mod batch;
 mod caller;
+mod gauges;
 mod queue;
 mod thread;
 

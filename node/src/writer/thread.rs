@@ -1,14 +1,13 @@
 //! The loop of the writer thread.
 
-use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use api::node_pool::NodePool;
-use api::pool_key::PoolKey;
 use rpc::journal::Entry;
 
 use super::batch::{Batch, Failure, Moment, Setback, View};
+use super::gauges::AddressGauges;
 use super::queue::{Job, Write};
 use super::{Fatal, Parts};
 use crate::clock::Clock;
@@ -41,8 +40,7 @@ pub(super) struct Thread<C> {
     locked: bool,
     /// Changed rows that are in the log only.
     unmoved: usize,
-    /// Pools whose addresses are in the metrics.
-    counted: BTreeSet<PoolKey>,
+    gauges: AddressGauges,
     /// When it was last looked whether there is room again.
     looked: Instant,
 }
@@ -60,12 +58,12 @@ impl<C: Clock> Thread<C> {
             store,
             ledger,
             journal,
-            metrics,
             clock,
             room: Ok(()),
             locked: false,
             unmoved: 0,
-            counted: BTreeSet::new(),
+            gauges: AddressGauges::new(metrics.addresses.clone()),
+            metrics,
             looked: Instant::now(),
         }
     }
@@ -73,7 +71,7 @@ impl<C: Clock> Thread<C> {
     /// Serves until it is told to stop, or nobody is left to ask.
     pub(super) fn run(mut self, queue: &Receiver<Job>) -> Result<(), Fatal> {
         self.keep_room();
-        self.count();
+        self.gauges.show(&self.ledger);
         loop {
             let (jobs, stop) = collect(queue);
             let idle = jobs.is_empty();
@@ -153,7 +151,7 @@ impl<C: Clock> Thread<C> {
                     }
                 }
                 self.count_pending(0);
-                self.count();
+                self.gauges.show(&self.ledger);
                 Ok(())
             }
             Err(Setback::Full(cause)) => {
@@ -284,31 +282,6 @@ impl<C: Clock> Thread<C> {
             // Every commit is in the log; it just gets longer.
             Err(Setback::Broken(cause)) => {
                 tracing::error!(store = %self.store.path().display(), cause, "the store's log can't be moved into it");
-            }
-        }
-    }
-
-    fn count(&mut self) {
-        let mut gone = std::mem::take(&mut self.counted);
-        for (key, counts) in self.ledger.counts() {
-            for (state, n) in [
-                ("free", counts.free),
-                ("used", counts.used),
-                ("excluded", counts.excluded),
-            ] {
-                #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
-                self.metrics
-                    .addresses
-                    .with_label_values(&[key.as_str(), state])
-                    .set(n as f64);
-            }
-            gone.remove(key);
-            self.counted.insert(key.clone());
-        }
-        for key in gone {
-            for state in ["free", "used", "excluded"] {
-                // It was counted, so it is there.
-                let _ = self.metrics.addresses.remove_label_values(&[key.as_str(), state]);
             }
         }
     }
