@@ -7,9 +7,11 @@ use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use crate::call::{CallError, within};
 use crate::conditions::beginning;
@@ -20,6 +22,8 @@ use crate::pool::Pool;
 const LIMIT: Duration = Duration::from_secs(5);
 /// How many events may wait; more are dropped, and counted in the log.
 const QUEUE: usize = 256;
+/// How long nothing is tried after events were forbidden.
+pub const RETRY: Duration = Duration::from_secs(60);
 /// How many different events are remembered, to count repeats.
 const REMEMBERED: usize = 1024;
 
@@ -29,6 +33,8 @@ struct Order {
     about: ObjectReference,
     source: &'static str,
     notice: Notice,
+    /// When it was ordered: it may be posted much later.
+    at: Timestamp,
 }
 
 /// Takes events without waiting for the API server.
@@ -42,6 +48,7 @@ impl Recorder {
             about: pool.object_ref(&()),
             source: K::EVENT_SOURCE,
             notice,
+            at: Timestamp::now(),
         };
         if self.0.try_send(order).is_err() {
             tracing::debug!(pool = %pool.key(), "an event was dropped");
@@ -54,6 +61,7 @@ impl Recorder {
 pub struct Poster {
     orders: mpsc::Receiver<Order>,
     client: Client,
+    retry: Duration,
     /// Name and count of what was posted.
     posted: HashMap<Posted, (String, i32)>,
 }
@@ -61,36 +69,43 @@ pub struct Poster {
 /// What makes two events the same: UID of the pool, reason, message.
 type Posted = (Option<String>, &'static str, String);
 
-/// A recorder, and the poster that does its work.
+/// A recorder, and the poster that does its work. After events were forbidden it tries again every `retry`.
 #[must_use]
-pub fn recorder(client: Client) -> (Recorder, Poster) {
+pub fn recorder(client: Client, retry: Duration) -> (Recorder, Poster) {
     let (sender, orders) = mpsc::channel(QUEUE);
     let poster = Poster {
         orders,
         client,
+        retry,
         posted: HashMap::new(),
     };
     (Recorder(sender), poster)
 }
 
 impl Poster {
-    /// Posts until every recorder is gone. If the API server doesn't allow it, events are off from then on.
+    /// Posts until every recorder is gone. While the API server doesn't allow it, events wait, as many as there is room for.
     pub async fn run(mut self) {
-        let mut allowed = true;
         while let Some(order) = self.orders.recv().await {
-            if !allowed {
-                continue;
-            }
-            if let Err(error) = self.post(&order).await {
-                allowed = !error.status().is_some_and(kube::core::Status::is_forbidden);
-                let text = error.to_string();
-                if allowed {
-                    tracing::warn!(reason = order.notice.reason, "an event can't be posted: {text}");
-                } else {
+            let mut off = false;
+            loop {
+                let Err(error) = self.post(&order).await else {
+                    if off {
+                        tracing::info!("events are on: they can be posted now");
+                    }
+                    break;
+                };
+                if !error.status().is_some_and(Status::is_forbidden) {
+                    tracing::warn!(reason = order.notice.reason, "an event can't be posted: {error}");
+                    break;
+                }
+                if !off {
                     tracing::warn!(
-                        "events are off: {text}; allow create and patch on events (config/operator/role.yaml) and restart to get them"
+                        "events are off: {error}; allow create and patch on events (config/operator/role.yaml) to get them, it is tried again every {} s",
+                        self.retry.as_secs()
                     );
                 }
+                off = true;
+                sleep(self.retry).await;
             }
         }
     }
@@ -98,24 +113,23 @@ impl Poster {
     async fn post(&mut self, order: &Order) -> Result<(), CallError> {
         let namespace = order.about.namespace.as_deref().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let now = Timestamp::now();
         let same = (
             order.about.uid.clone(),
             order.notice.reason,
             order.notice.message.clone(),
         );
         if let Some((name, count)) = self.posted.get_mut(&same) {
-            let repeat = Patch::Merge(json!({"count": *count + 1, "lastTimestamp": Time(now)}));
+            let repeat = Patch::Merge(json!({"count": *count + 1, "lastTimestamp": Time(order.at)}));
             match within(LIMIT, api.patch(name, &PatchParams::default(), &repeat)).await {
                 // Events live for an hour.
-                Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => {}
+                Err(error) if error.status().is_some_and(Status::is_not_found) => {}
                 done => {
                     *count += 1;
                     return done.map(drop);
                 }
             }
         }
-        let event = event(order, now);
+        let event = event(order, Timestamp::now());
         let name = event.metadata.name.clone().unwrap_or_default();
         within(LIMIT, api.create(&PostParams::default(), &event)).await?;
         if self.posted.len() >= REMEMBERED {
@@ -126,6 +140,7 @@ impl Poster {
     }
 }
 
+/// The event that is posted at the time `now`.
 fn event(order: &Order, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
@@ -138,8 +153,8 @@ fn event(order: &Order, now: Timestamp) -> Event {
         message: Some(order.notice.message.clone()),
         type_: Some("Warning".to_owned()),
         count: Some(1),
-        first_timestamp: Some(Time(now)),
-        last_timestamp: Some(Time(now)),
+        first_timestamp: Some(Time(order.at)),
+        last_timestamp: Some(Time(order.at)),
         source: Some(EventSource {
             component: Some(order.source.to_owned()),
             host: None,
@@ -180,13 +195,14 @@ mod tests {
                 reason: "NoFreeRanges",
                 message: "failed to allocate IPs on Node: host-a".to_owned(),
             },
+            at: Timestamp::from_second(1).unwrap(),
         };
-        let event = event(&order, Timestamp::from_second(1).unwrap());
+        let event = event(&order, Timestamp::from_second(61).unwrap());
         assert_eq!(
             serde_json::to_value(event).unwrap(),
             json!({
                 "apiVersion": "v1", "kind": "Event",
-                "metadata": {"name": "pool1.3b9aca00", "namespace": "kube-system"},
+                "metadata": {"name": "pool1.e33e22200", "namespace": "kube-system"},
                 "involvedObject": {"apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool", "name": "pool1",
                     "namespace": "kube-system", "uid": "u1"},
                 "reason": "NoFreeRanges", "message": "failed to allocate IPs on Node: host-a", "type": "Warning",

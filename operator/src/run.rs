@@ -50,7 +50,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Fatal> {
     let metrics = Metrics::new(registry)?;
-    let (recorder, poster) = events::recorder(client.clone());
+    let (recorder, poster) = events::recorder(client.clone(), events::RETRY);
     // Dropping it at any return aborts what it holds.
     let mut background = JoinSet::new();
     background.spawn(poster.run());

@@ -26,10 +26,7 @@ pub(crate) struct Controller {
 
 impl Controller {
     pub(crate) fn start(server: &ApiServer) -> Self {
-        process::kubernetes::install_crypto_provider();
-        let mut config = Config::new(format!("http://{}", server.address).parse().unwrap());
-        config.default_retry = false;
-        let client = Client::try_from(config).unwrap();
+        let client = client(server);
         let settings = Settings {
             pools_namespace: "kube-system".to_owned(),
             election: Some(("kube-system".to_owned(), Timing::default())),
@@ -76,6 +73,13 @@ impl Controller {
         self.running.abort();
         let _ = self.running.await;
     }
+}
+
+pub(crate) fn client(server: &ApiServer) -> Client {
+    process::kubernetes::install_crypto_provider();
+    let mut config = Config::new(format!("http://{}", server.address).parse().unwrap());
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
 }
 
 /// Waits for what the API server doesn't see.
