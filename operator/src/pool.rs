@@ -72,7 +72,7 @@ pub struct World<'a> {
 pub struct Plan<S> {
     /// The status to write; `None` if what stands is right.
     pub status: Option<S>,
-    /// The events to say once the status is written.
+    /// The events to say once the status is written, or couldn't be.
     pub notices: Vec<Notice>,
     /// What has been said then.
     pub said: Said,

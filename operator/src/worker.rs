@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cache::{Cache, Change};
 use crate::call::CallError;
-use crate::findings::Said;
+use crate::events::Recorder;
+use crate::findings::{Notice, Said};
 use crate::nodes::wakes;
 use crate::objects::PoolObject;
 use crate::pace::Pace;
@@ -260,6 +261,11 @@ impl<K: Pool> Worker<K> {
                 tracing::warn!(pool = %key, "the status can't be written, trying again: {error}");
                 if let Some(work) = self.work.get_mut(&name) {
                     work.pace.failed(now);
+                    // Perhaps it can never be written: people are told nevertheless, once.
+                    if let Some(Ok(pool)) = self.pools.get(&name).map(PoolObject::pool) {
+                        work.said = Some(plan.said);
+                        say(&self.tools.recorder, pool, plan.notices);
+                    }
                 }
             }
         }
@@ -281,12 +287,9 @@ impl<K: Pool> Worker<K> {
             return;
         };
         work.pace.done(Instant::now());
-        work.said = Some(plan.said);
         let key = pool.key();
-        for notice in plan.notices {
-            tracing::warn!(pool = %key, "{}: {}", notice.reason, notice.message);
-            self.tools.recorder.say(pool, notice);
-        }
+        work.said = Some(plan.said);
+        say(&self.tools.recorder, pool, plan.notices);
         let unjudged = plan.unjudged.as_ref().map_or(0, |(count, ..)| *count);
         if let Some((count, node, error)) = plan.unjudged
             && count != work.unjudged
@@ -319,6 +322,14 @@ impl<K: Pool> Worker<K> {
                 "conditions are off: the cluster's CRD, of the Go version, drops them; apply config/crd/nv-ipam.nvidia.com.yaml to get them with the next range that is dealt, or at once after a restart"
             );
         }
+    }
+}
+
+/// Says `notices` of `pool`, in the log and in events.
+fn say<K: Pool>(recorder: &Recorder, pool: &K, notices: Vec<Notice>) {
+    for notice in notices {
+        tracing::warn!(pool = %pool.key(), "{}: {}", notice.reason, notice.message);
+        recorder.say(pool, notice);
     }
 }
 

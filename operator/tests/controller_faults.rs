@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use common::api_server::{ApiServer, EVENTS, Expiry, LEASES, NODES, POOLS};
 use common::controller::{
-    Controller, allocations, assert_disjoint, condition, eventually, holders, put_node, put_pool, seed_spec,
+    Controller, allocations, assert_disjoint, client, condition, eventually, holders, put_node, put_pool,
+    seed_spec,
 };
+use common::pool;
 use operator::election::LEASE;
+use operator::events;
+use operator::findings::Notice;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +116,58 @@ async fn without_the_right_to_post_events_everything_else_works() {
     server
         .until("a second block", |s| allocations(s).len() == 2)
         .await;
-    assert_eq!(server.requests(&post), 1, "not tried again");
+    assert_eq!(server.requests(&post), 1, "not tried again at once");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_were_forbidden_are_posted_once_they_are_allowed() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().forbid_events = true;
+    let (recorder, poster) = events::recorder(client(&server), Duration::from_millis(10));
+    let posting = tokio::spawn(poster.run());
+    for message in ["one", "two"] {
+        let notice = Notice {
+            reason: "Reason",
+            message: message.to_owned(),
+        };
+        recorder.say(&pool(&seed_spec()), notice);
+    }
+    drop(recorder);
+    let post = format!("POST {EVENTS}");
+    server.until("several attempts", |s| s.requests(&post) >= 3).await;
+    server.faults.lock().unwrap().forbid_events = false;
+    posting.await.unwrap();
+    let there = server.list(EVENTS);
+    let messages: BTreeSet<&str> = there.iter().map(|e| e["message"].as_str().unwrap()).collect();
+    assert_eq!(messages, ["one", "two"].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_to_be_said_is_said_once_also_while_no_status_can_be_written() {
+    let server = ApiServer::start().await;
+    server.faults.lock().unwrap().failing_status_writes = vec![StatusCode::INTERNAL_SERVER_ERROR; 1000];
+    put_node(&server, "a", "worker");
+    put_node(&server, "b", "worker");
+    put_pool(
+        &server,
+        &json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 200}),
+    );
+    let controller = Controller::start(&server);
+    server.until("an event", |s| s.list(EVENTS).len() == 1).await;
+    server
+        .until("several attempts", |s| s.requests("PUT status") >= 4)
+        .await;
+    assert_eq!(allocations(&server).len(), 0);
+    server.faults.lock().unwrap().failing_status_writes.clear();
+    server.until("a block", |s| allocations(s).len() == 1).await;
+    put_node(&server, "c", "worker");
+    server.until("another event", |s| s.list(EVENTS).len() == 2).await;
+    assert_eq!(
+        server.requests(&format!("PATCH {EVENTS}")),
+        0,
+        "none is said twice"
+    );
     controller.stop().await;
 }
 
