@@ -1,4 +1,8 @@
 //! The HTTP endpoints of a process: `/metrics`, and the probes `/healthz` and `/readyz`.
+//!
+//! They can be reached by anybody in the cluster's network, so there are limits on connections; each serves one request.
+
+mod guarded;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -6,7 +10,8 @@ use std::net::Ipv4Addr;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -14,6 +19,8 @@ use tokio::net::TcpListener;
 
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
+
+use guarded::Guarded;
 
 /// Where the endpoints are, and what they show.
 #[derive(Debug)]
@@ -75,7 +82,11 @@ impl Bound {
     pub async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, router) in self.servers {
-            tasks.spawn(async move { axum::serve(listener, router).await });
+            // Asked again on a connection whose time is over, it would give no answer.
+            let router = router.layer(map_response(async |response: Response| {
+                ([(CONNECTION, "close")], response)
+            }));
+            tasks.spawn(async move { axum::serve(Guarded::new(listener), router).await });
         }
         tokio::select! {
             () = shutdown.requested() => Ok(()),
@@ -147,7 +158,7 @@ mod tests {
 
     async fn fetch(listener: std::net::SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(listener).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
