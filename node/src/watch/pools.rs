@@ -123,8 +123,9 @@ impl TableKeeper {
                         );
                     }
                     if !self.is_synced {
-                        self.synced
-                            .close(format!("known from the API server, but they can't be stored: {refusal}"));
+                        self.synced.close(format!(
+                            "known from the API server, but they can't be stored: {refusal}"
+                        ));
                     }
                     self.refused = Some(refusal);
                     return Ok(false);
