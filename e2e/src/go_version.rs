@@ -1,43 +1,46 @@
 //! Whether the Go that is here can build the modules in `go/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::go_build::MODULES;
 use crate::names;
 
-/// Asks `go` what it would build each module with, and compares that with what the module's `go` line asks for.
+/// Asks `go` which version it would build with, and compares that with the newest that a `go` line asks for.
 ///
-/// It is asked in the module's folder, where a Go that may get a newer one (GOTOOLCHAIN, see `go help toolchain`) does.
+/// It is asked in that module's folder, where a Go that may get a newer one (GOTOOLCHAIN, see `go help toolchain`) does.
 ///
 /// # Errors
 /// One line: what was found, what is needed, and what to do.
 pub(crate) fn check(go: &Path) -> Result<(), String> {
+    let mut newest = (Vec::new(), String::new(), PathBuf::new());
     for module in MODULES {
         let folder = names::repository().join("e2e/go").join(module);
         let path = folder.join("go.mod");
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("could not read {}: {error}", path.display()))?;
-        let wanted =
+        let version =
             wanted(&text).ok_or_else(|| format!("{} does not say which Go it needs", path.display()))?;
-        let answer = Command::new(go)
-            .args(["env", "GOVERSION"])
-            .env("GOWORK", "off")
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("could not start {}: {error}", go.display()))?;
-        let found = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-        if numbers(found.trim_start_matches("go")) < numbers(wanted) {
-            let said = String::from_utf8_lossy(&answer.stderr).trim().replace('\n', "; ");
-            return Err(format!(
-                "{} is {}, and e2e/go/{module} needs Go {wanted} or newer: see https://go.dev/dl",
-                go.display(),
-                if found.is_empty() { said } else { found },
-            ));
-        }
+        newest = newest.max((numbers(version), version.to_owned(), folder));
     }
-    Ok(())
+    let (least, version, folder) = newest;
+    let answer = Command::new(go)
+        .args(["env", "GOVERSION"])
+        .env("GOWORK", "off")
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("could not start {}: {error}", go.display()))?;
+    let found = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+    if numbers(found.trim_start_matches("go")) >= least {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&answer.stderr).trim().replace('\n', "; ");
+    Err(format!(
+        "{} is {}, and building the cluster's programs needs Go {version} or newer: see https://go.dev/dl",
+        go.display(),
+        if found.is_empty() { said } else { found },
+    ))
 }
 
 /// The version of a go.mod's `go` line.
