@@ -11,7 +11,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection may be silent in the middle of an answer. Longer than a watch lasts ([`crate::watch`]), so that
 /// one on which nothing happens is left alone; without it, a request to a machine that vanished would wait forever.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Why there is no client. None of these means that the API server can't be reached: that shows only when it is asked.
 #[derive(Debug, thiserror::Error)]
