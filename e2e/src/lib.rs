@@ -7,7 +7,7 @@
 //!   [`interrupt`]: Ctrl-C.
 //! * [`machine`], [`network`], [`cgroups`]: what isolates its parts from each other and from the host.
 //! * [`control_plane`], [`node`], [`node_config`]: what runs in the machines. [`service`]: one long-running process.
-//! * [`assets`], [`go_build`], [`prerequisites`], [`image`]: where programs and images come from.
+//! * [`assets`], [`go_build`], [`prerequisites`], `go_version`, [`image`]: where programs and images come from.
 //! * [`pki`], [`kubeconfig`], [`account`]: who may do what.
 //! * [`bed`], [`reset`], [`ours`], [`app`]: nv-ipam on the cluster. [`harness`]: running tests on it.
 //! * [`pods`], [`cni`], [`store`], [`metrics`], [`http_get`], [`kubectl`]: what tests do and look at.
