@@ -108,6 +108,12 @@ impl IntervalSet {
         }
     }
 
+    /// The last member of the lowest interval that shares a member with `first` to `last`.
+    pub(crate) fn end_of_first_in(&self, first: u128, last: u128) -> Option<u128> {
+        let member = self.at_or_after(first).filter(|n| *n <= last)?;
+        self.interval_at(member).map(|(_, end)| end)
+    }
+
     /// The intervals in ascending order, as first and last.
     pub fn iter(&self) -> impl Iterator<Item = (u128, u128)> + '_ {
         self.intervals.iter().map(|(&f, &l)| (f, l))

@@ -11,7 +11,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{ExcludeIndexRange, ExcludeRange, Route};
+use crate::common::{ExcludeIndexRange, ExcludeRange, Route, conditions_schema};
 
 /// A subnet that is cut into blocks of equal size, one for each node that the selector matches.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -86,15 +86,4 @@ pub struct Allocation {
 /// Go's `int`: no format, because a client that sees `int64` may treat it differently from the Go version's CRD.
 fn plain_integer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "integer" })
-}
-
-/// A list keyed by type, so that two writers with different conditions don't undo each other's.
-fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let mut schema = Vec::<Condition>::json_schema(generator);
-    schema.insert("x-kubernetes-list-type".to_owned(), "map".into());
-    schema.insert(
-        "x-kubernetes-list-map-keys".to_owned(),
-        serde_json::json!(["type"]),
-    );
-    schema
 }

@@ -8,9 +8,10 @@ use kube::ResourceExt;
 
 use crate::ippool::{IPPool, IPPoolSpec};
 use crate::layout::{Exclusions, Layout};
-use crate::range::{Family, Range, parse_address};
+use crate::range::parse_address;
+use crate::spec_rules::{self, given};
 use crate::subnet::Subnet;
-use crate::validate::{self, Faults, FieldErrors, is_network_name};
+use crate::validate::{self, Faults, FieldErrors};
 
 /// What a valid IPPool says.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,26 +37,25 @@ impl IpPoolConfig {
     pub fn parse(pool: &IPPool) -> Result<Self, FieldErrors> {
         let spec = &pool.spec;
         let mut faults = Faults::default();
-        let name = pool.name_any();
-        if !is_network_name(&name) {
-            faults.invalid(
-                "metadata.name",
-                name,
-                "invalid IP pool name, should be compatible with CNI network name",
-            );
-        }
+        spec_rules::pool_name(&pool.name_any(), "IP", &mut faults);
         let subnet = Subnet::parse(&spec.subnet);
         if subnet.is_none() {
             faults.invalid("spec.subnet", &spec.subnet, "is invalid subnet");
         }
         let layout = parse_layout(spec, subnet, &mut faults);
-        let ranges = parse_exclusions(spec, subnet, &mut faults);
-        let indexes = parse_index_exclusions(spec, &mut faults);
+        let ranges = spec_rules::exclusions(&spec.exclusions, subnet, &mut faults);
+        let max_index = i32::try_from(spec.per_node_block_size.saturating_sub(1)).unwrap_or(i32::MAX);
+        let indexes =
+            spec_rules::index_exclusions(&spec.per_node_exclusions, max_index, "block", &mut faults);
         let gateway = parse_gateway(spec, subnet, &mut faults);
         if let Some(selector) = &spec.node_selector {
             validate::node_selector(selector, &mut faults);
         }
-        let routes = parse_routes(spec, subnet, &mut faults);
+        if given(spec.gateway.as_deref()).is_none() {
+            spec_rules::gateway_is_needed("spec.gateway", spec.default_gateway, &spec.routes, &mut faults);
+        }
+        let family = subnet.map(|subnet| subnet.family());
+        let routes = spec_rules::routes(&spec.routes, family, spec.default_gateway, &mut faults);
         let config = subnet.zip(layout).map(|(subnet, layout)| Self {
             subnet,
             layout,
@@ -69,11 +69,6 @@ impl IpPoolConfig {
     }
 }
 
-/// An empty text is what Go clients send for "no gateway".
-fn gateway_text(spec: &IPPoolSpec) -> Option<&str> {
-    spec.gateway.as_deref().filter(|text| !text.is_empty())
-}
-
 fn parse_layout(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Option<Layout> {
     let field = "spec.perNodeBlockSize";
     let size = u128::try_from(spec.per_node_block_size)
@@ -83,7 +78,7 @@ fn parse_layout(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) 
         faults.invalid(field, spec.per_node_block_size, "must be at least 1");
         return None;
     };
-    let layout = Layout::new(subnet?, size);
+    let layout = Layout::blocks_of(subnet?, size);
     if layout.is_none() {
         faults.invalid(
             field,
@@ -94,74 +89,8 @@ fn parse_layout(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) 
     layout
 }
 
-fn parse_exclusions(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Vec<Range> {
-    let mut ranges = Vec::with_capacity(spec.exclusions.len());
-    for (i, exclusion) in spec.exclusions.iter().enumerate() {
-        let mut address = |name: &str, text: &str| {
-            let field = format!("spec.exclusions[{i}].{name}");
-            let Some(ip) = parse_address(text) else {
-                faults.invalid(field, text, "is invalid IP address");
-                return None;
-            };
-            if let Some(subnet) = subnet.filter(|subnet| !subnet.contains(ip)) {
-                faults.invalid(field, text, format!("is not part of the {subnet} subnet"));
-                return None;
-            }
-            Some(ip)
-        };
-        let ends = address("startIP", &exclusion.start_ip).zip(address("endIP", &exclusion.end_ip));
-        let Some((first, last)) = ends else { continue };
-        match Range::new(first, last) {
-            Ok(range) => ranges.push(range),
-            Err(_) => faults.invalid(
-                format!("spec.exclusions[{i}]"),
-                exclusion,
-                "endIP must not be lower than startIP",
-            ),
-        }
-    }
-    ranges
-}
-
-fn parse_index_exclusions(spec: &IPPoolSpec, faults: &mut Faults) -> Vec<(u128, u128)> {
-    let max = spec.per_node_block_size.saturating_sub(1);
-    let mut indexes = Vec::with_capacity(spec.per_node_exclusions.len());
-    for (i, exclusion) in spec.per_node_exclusions.iter().enumerate() {
-        let path = format!("spec.perNodeExclusions[{i}]");
-        let mut index = |name: &str, value: i32| {
-            let field = format!("{path}.{name}");
-            let Ok(index) = u128::try_from(value) else {
-                faults.invalid(field, value, "must not be negative");
-                return None;
-            };
-            if i64::from(value) > max {
-                faults.invalid(
-                    field,
-                    value,
-                    format!("index is outside of the per-node block range (max: {max})"),
-                );
-                return None;
-            }
-            Some(index)
-        };
-        let ends = index("startIndex", exclusion.start_index).zip(index("endIndex", exclusion.end_index));
-        match ends {
-            Some((first, last)) if first <= last => indexes.push((first, last)),
-            Some(_) => {
-                faults.invalid(
-                    path,
-                    exclusion,
-                    "endIndex must be greater than or equal to startIndex",
-                );
-            }
-            None => {}
-        }
-    }
-    indexes
-}
-
 fn parse_gateway(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Option<IpAddr> {
-    let text = gateway_text(spec)?;
+    let text = given(spec.gateway.as_deref())?;
     let Some(gateway) = parse_address(text) else {
         faults.invalid("spec.gateway", text, "is invalid IP address");
         return None;
@@ -171,46 +100,6 @@ fn parse_gateway(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults)
         return None;
     }
     Some(gateway)
-}
-
-fn parse_routes(spec: &IPPoolSpec, subnet: Option<Subnet>, faults: &mut Faults) -> Vec<IpNet> {
-    if gateway_text(spec).is_none() {
-        if spec.default_gateway {
-            faults.invalid(
-                "spec.defaultGateway",
-                true,
-                "cannot be true if spec.gateway is not set",
-            );
-        }
-        if !spec.routes.is_empty() {
-            faults.invalid(
-                "spec.routes",
-                &spec.routes,
-                "cannot be set if spec.gateway is not set",
-            );
-        }
-    }
-    let family = subnet.map(|subnet| subnet.family());
-    let mut routes = Vec::with_capacity(spec.routes.len());
-    for (i, route) in spec.routes.iter().enumerate() {
-        let field = format!("spec.routes[{i}].dst");
-        let Ok(destination) = route.dst.parse::<IpNet>() else {
-            faults.invalid(field, &route.dst, "is invalid subnet");
-            continue;
-        };
-        if let Some(family) = family.filter(|family| *family != Family::of(destination.addr())) {
-            faults.invalid(field, &route.dst, format!("is not same address family {family}"));
-        } else if spec.default_gateway && destination.prefix_len() == 0 {
-            faults.invalid(
-                field,
-                &route.dst,
-                "default route is not allowed if 'defaultGateway' is true",
-            );
-        } else {
-            routes.push(destination.trunc());
-        }
-    }
-    routes
 }
 
 #[cfg(test)]
@@ -276,14 +165,14 @@ mod tests {
                 &[
                     r#"spec.exclusions[0].startIP: Invalid value: "x": is invalid IP address"#,
                     r#"spec.exclusions[0].endIP: Invalid value: "11.0.0.1": is not part of the 10.0.0.0/24 subnet"#,
-                    r#"spec.exclusions[1]: Invalid value: {"startIP":"10.0.0.9","endIP":"10.0.0.8"}: endIP must not be lower than startIP"#,
+                    r#"spec.exclusions[1]: Invalid value: {"startIP":"10.0.0.9","endIP":"10.0.0.8"}: endIP should be equal or greater than startIP"#,
                 ],
             ),
             (
                 json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "perNodeExclusions": [
                 {"startIndex": -1, "endIndex": 8}, {"startIndex": 3, "endIndex": 2}]}),
                 &[
-                    "spec.perNodeExclusions[0].startIndex: Invalid value: -1: must not be negative",
+                    "spec.perNodeExclusions[0].startIndex: Invalid value: -1: must be non-negative",
                     "spec.perNodeExclusions[0].endIndex: Invalid value: 8: index is outside of the per-node block range (max: 7)",
                     r#"spec.perNodeExclusions[1]: Invalid value: {"startIndex":3,"endIndex":2}: endIndex must be greater than or equal to startIndex"#,
                 ],

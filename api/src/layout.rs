@@ -1,31 +1,59 @@
-//! How an IPPool's subnet is cut into blocks, contract B.8.
+//! How an IPPool's subnet is cut into blocks and a CIDRPool's network into prefixes, contract B.8.
 
 use std::net::IpAddr;
 
 use crate::interval::IntervalSet;
-use crate::range::{Range, number};
+use crate::range::{Family, Range, number};
 use crate::subnet::Subnet;
 
-/// The grid of an IPPool: blocks of equal size, one after the other from the first usable address on. The last, partial
-/// one is not used.
+/// A grid of ranges of equal size, one after the other. The last, partial one is not used.
+///
+/// An IPPool's grid are its blocks, from the first usable address on; a CIDRPool's are its prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    usable: Range,
+    whole: Range,
     block_size: u128,
+    /// How many addresses at the end of each block are never handed out: the broadcast address of an IPv4 prefix.
+    tail: u128,
 }
 
 impl Layout {
-    /// The grid of `subnet` with blocks of `block_size` addresses. `None` if not even one block fits, or its size is 0.
+    /// The blocks of `block_size` addresses in `subnet`. `None` if not even one block fits, or its size is 0.
     #[must_use]
-    pub fn new(subnet: Subnet, block_size: u128) -> Option<Self> {
-        let usable = subnet.usable();
-        (block_size > 0 && block_size <= usable.size()).then_some(Self { usable, block_size })
+    pub fn blocks_of(subnet: Subnet, block_size: u128) -> Option<Self> {
+        let whole = subnet.usable();
+        (block_size > 0 && block_size <= whole.size()).then_some(Self {
+            whole,
+            block_size,
+            tail: 0,
+        })
     }
 
-    /// How many blocks there are; at least one.
+    /// The prefixes of this length in `cidr`. `None` if there are none: `length` is 0, shorter than that of `cidr`, or
+    /// longer than an address.
+    #[must_use]
+    pub fn prefixes(cidr: Subnet, length: u8) -> Option<Self> {
+        if length == 0 || length < cidr.prefix_len() {
+            return None;
+        }
+        let host_bits = cidr.family().bits().checked_sub(length)?;
+        Some(Self {
+            whole: cidr.addresses(),
+            block_size: 1 << host_bits,
+            tail: u128::from(cidr.family() == Family::V4 && host_bits > 1),
+        })
+    }
+
+    /// How many blocks there are; at least one. Saturates at [`u128::MAX`].
     #[must_use]
     pub fn blocks(&self) -> u128 {
-        self.usable.size() / self.block_size
+        let (first, last) = self.whole.numbers();
+        let (whole, rest) = ((last - first) / self.block_size, (last - first) % self.block_size);
+        if rest == self.block_size - 1 {
+            whole.saturating_add(1)
+        } else {
+            whole
+        }
     }
 
     /// Addresses in a block.
@@ -38,22 +66,34 @@ impl Layout {
     #[must_use]
     pub fn block(&self, ordinal: u128) -> Option<Range> {
         (ordinal < self.blocks()).then(|| {
-            let first = self.usable.numbers().0 + ordinal * self.block_size;
-            Range::ordered(self.usable.family(), first, first + (self.block_size - 1))
+            let first = self.whole.numbers().0 + ordinal * self.block_size;
+            Range::ordered(self.whole.family(), first, first + (self.block_size - 1))
         })
     }
 
     /// The ordinal of the block that is exactly `range`.
     #[must_use]
     pub fn ordinal_of(&self, range: &Range) -> Option<u128> {
-        let offset = range.numbers().0.checked_sub(self.usable.numbers().0)?;
-        let ordinal = offset / self.block_size;
+        let ordinal = self.ordinal_at(range.numbers().0)?;
         (self.block(ordinal).as_ref() == Some(range)).then_some(ordinal)
     }
 
-    /// The ordinal behind the block that `n` lies in, whether or not there is a block of that ordinal.
-    fn ordinal_behind(&self, n: u128) -> Option<u128> {
-        (n.checked_sub(self.usable.numbers().0)? / self.block_size).checked_add(1)
+    /// The ordinal of the place that `n` lies in, whether or not there is a block of that ordinal.
+    fn ordinal_at(&self, n: u128) -> Option<u128> {
+        Some(n.checked_sub(self.whole.numbers().0)? / self.block_size)
+    }
+
+    /// Whether `exclusions` leave nothing of `block` that could be handed out. The broadcast address of an IPv4 prefix
+    /// need not be excluded for that, its network address must be (contract B.7).
+    #[must_use]
+    pub fn is_excluded(&self, block: &Range, exclusions: &Exclusions) -> bool {
+        let (first, last) = self.judged(block);
+        exclusions.of(block).covers(first, last)
+    }
+
+    fn judged(&self, block: &Range) -> (u128, u128) {
+        let (first, last) = block.numbers();
+        (first, last - self.tail.min(last - first))
     }
 
     /// The blocks that can be dealt, lowest first: those that hold no address of `taken`, that `exclusions` leave at
@@ -68,32 +108,33 @@ impl Layout {
     ) -> impl Iterator<Item = Range> + 'a {
         let mut next = Some(0);
         std::iter::from_fn(move || {
+            // If no block has anything left by its indexes, there is nothing to look for.
+            if exclusions.indexes.covers(0, self.block_size - 1 - self.tail) {
+                return None;
+            }
             loop {
-                let block = self.block(next?)?;
+                let ordinal = next?;
+                let block = self.block(ordinal)?;
                 let (first, last) = block.numbers();
+                let following = ordinal.checked_add(1);
                 // Where the search goes on if this block can't be had: behind what stands in the way. A block that a
                 // taken interval ends in is taken too; one that an exclusion ends in may have something left.
-                next = if taken.intersects(first, last) {
-                    let (_, end) = taken.interval_at(taken.at_or_after(first)?)?;
-                    self.ordinal_behind(end.max(last))
-                } else if exclusions.whole_pool(self.block_size) {
-                    return None;
+                if let Some(end) = taken.end_of_first_in(first, last) {
+                    next = self.ordinal_at(end)?.checked_add(1);
                 } else if let Some((_, end)) = exclusions
                     .addresses
                     .interval_at(first)
-                    .filter(|(_, l)| *l >= last)
+                    .filter(|(_, end)| *end >= self.judged(&block).1)
                 {
-                    end.checked_add(1)
-                        .and_then(|n| self.ordinal_behind(n))
-                        .and_then(|o| o.checked_sub(1))
-                } else if exclusions.cover(&block)
-                    || gateway.is_some_and(|g| first == last && block.contains(g))
+                    next = Some(self.ordinal_at(end.checked_add(1)?)?.max(following?));
+                } else if self.is_excluded(&block, exclusions)
+                    || gateway.is_some_and(|g| block.size() == 1 && block.contains(g))
                 {
-                    self.ordinal_behind(last)
+                    next = following;
                 } else {
-                    next = self.ordinal_behind(last);
+                    next = following;
                     return Some(block);
-                };
+                }
             }
         })
     }
@@ -119,6 +160,14 @@ impl Exclusions {
         }
     }
 
+    /// The same indexes, and `ranges` instead of the addresses.
+    pub(crate) fn with_ranges(&self, ranges: impl IntoIterator<Item = Range>) -> Self {
+        Self {
+            addresses: ranges.into_iter().map(|r| r.numbers()).collect(),
+            indexes: self.indexes.clone(),
+        }
+    }
+
     /// The excluded addresses of `block`.
     #[must_use]
     pub fn of(&self, block: &Range) -> IntervalSet {
@@ -128,18 +177,6 @@ impl Exclusions {
             (f <= last).then(|| (f, first.saturating_add(l).min(last)))
         });
         self.within(block).chain(by_index).collect()
-    }
-
-    /// Whether no address of `block` is left.
-    #[must_use]
-    pub fn cover(&self, block: &Range) -> bool {
-        let (first, last) = block.numbers();
-        self.of(block).covers(first, last)
-    }
-
-    /// Whether the indexes alone leave nothing of any block.
-    fn whole_pool(&self, block_size: u128) -> bool {
-        self.indexes.covers(0, block_size - 1)
     }
 
     fn within(&self, block: &Range) -> impl Iterator<Item = (u128, u128)> + '_ {
@@ -172,7 +209,7 @@ mod tests {
     use super::*;
 
     fn layout(subnet: &str, block_size: u128) -> Layout {
-        Layout::new(Subnet::parse(subnet).unwrap(), block_size).unwrap()
+        Layout::blocks_of(Subnet::parse(subnet).unwrap(), block_size).unwrap()
     }
 
     fn range(first: &str, last: &str) -> Range {
@@ -197,7 +234,10 @@ mod tests {
     #[test]
     fn a_block_as_large_as_the_subnet_fits_once() {
         assert_eq!(layout("10.0.0.0/24", 254).blocks(), 1);
-        assert_eq!(Layout::new(Subnet::parse("10.0.0.0/24").unwrap(), 255), None);
+        assert_eq!(
+            Layout::blocks_of(Subnet::parse("10.0.0.0/24").unwrap(), 255),
+            None
+        );
         assert_eq!(layout("10.0.0.0/31", 1).blocks(), 2);
         assert_eq!(layout("fd00::/127", 2).blocks(), 1);
         assert_eq!(layout("10.0.0.1/32", 1).blocks(), 1);
@@ -256,12 +296,85 @@ mod tests {
             .filter(|block| {
                 let (first, last) = block.numbers();
                 let held = (first..=last).any(|n| taken.contains(n));
-                let usable = (first..=last)
+                let usable = (first..=last - grid.tail)
                     .any(|n| !exclusions.addresses.contains(n) && !exclusions.indexes.contains(n - first));
                 let only_gateway = first == last && gateway.is_some_and(|g| block.contains(g));
                 !held && usable && !only_gateway
             })
             .collect()
+    }
+
+    #[test]
+    fn prefixes_begin_at_the_network_address_and_fill_the_network() {
+        let cut = |cidr: &str, length| Layout::prefixes(Subnet::parse(cidr).unwrap(), length);
+        let grid = cut("192.168.0.0/16", 24).unwrap();
+        assert_eq!(grid.blocks(), 256);
+        assert_eq!(grid.block(1), Some(range("192.168.1.0", "192.168.1.255")));
+        assert_eq!(cut("192.168.0.0/16", 16).unwrap().blocks(), 1);
+        assert_eq!(cut("10.0.0.0/31", 32).unwrap().blocks(), 2);
+        assert_eq!(cut("::/0", 1).unwrap().blocks(), 2);
+        assert_eq!(cut("::/0", 127).unwrap().blocks(), 1 << 127);
+        for length in [0, 15, 33] {
+            assert_eq!(cut("192.168.0.0/16", length), None);
+        }
+        assert_eq!(cut("::/0", 0), None);
+    }
+
+    #[test]
+    fn ordinals_of_prefixes_beyond_2_to_the_53_are_exact() {
+        let grid = Layout::prefixes(Subnet::parse("fd00::/16").unwrap(), 120).unwrap();
+        let ordinal = (1 << 103) + 12345;
+        let prefix = grid.block(ordinal).unwrap();
+        assert_eq!(grid.ordinal_of(&prefix), Some(ordinal));
+        let (first, _) = prefix.numbers();
+        assert_eq!(grid.ordinal_of(&Range::ordered(Family::V6, first, first)), None);
+    }
+
+    /// With a step for each prefix this test would not end.
+    #[test]
+    fn excluded_prefixes_are_skipped_in_one_step_however_many_there_are() {
+        let grid = Layout::prefixes(Subnet::parse("fd52:2eb5:44::/48").unwrap(), 112).unwrap();
+        assert_eq!(grid.blocks(), 1 << 64);
+        let none = IntervalSet::new();
+        let first = |excluded: &Exclusions| grid.free_blocks(&none, excluded, None).next();
+        let all = "fd52:2eb5:44:ffff:ffff:ffff:ffff:ffff";
+        let whole = Exclusions::new([range("fd52:2eb5:44::", all)], []);
+        assert_eq!(first(&whole), None);
+        let but_the_last = "fd52:2eb5:44:ffff:ffff:ffff:fffe:ffff";
+        let most = Exclusions::new([range("fd52:2eb5:44::", but_the_last)], []);
+        assert_eq!(
+            first(&most).map(|block| block.last().to_string()),
+            Some(all.to_owned())
+        );
+        let by_index = Exclusions::new([], [(0, 0x7fff), (0x8000, 0xffff)]);
+        assert_eq!(first(&by_index), None);
+        // One kind covers the first half of each prefix, the other the second half of the first two.
+        let both = Exclusions::new(
+            [
+                range("fd52:2eb5:44::8000", "fd52:2eb5:44::ffff"),
+                range("fd52:2eb5:44::1:8000", "fd52:2eb5:44::1:ffff"),
+            ],
+            [(0, 0x7fff)],
+        );
+        assert_eq!(
+            first(&both).map(|block| block.first().to_string()).as_deref(),
+            Some("fd52:2eb5:44::2:0")
+        );
+    }
+
+    /// Contract B.7: the network address counts, the broadcast address doesn't.
+    #[test]
+    fn an_ipv4_prefix_is_excluded_without_its_broadcast_address_but_not_without_its_network_address() {
+        let grid = Layout::prefixes(Subnet::parse("10.0.0.0/23").unwrap(), 24).unwrap();
+        let none = IntervalSet::new();
+        let free = |first: &str, last: &str| -> Vec<String> {
+            let excluded = Exclusions::new([range(first, last)], []);
+            let free = grid.free_blocks(&none, &excluded, None);
+            free.map(|block| block.first().to_string()).collect()
+        };
+        assert_eq!(free("10.0.0.0", "10.0.0.254"), ["10.0.1.0"]);
+        assert_eq!(free("10.0.0.1", "10.0.0.254"), ["10.0.0.0", "10.0.1.0"]);
+        assert_eq!(free("10.0.0.0", "10.0.1.254"), [""; 0]);
     }
 
     const SUBNETS: [&str; 8] = [
@@ -287,7 +400,7 @@ mod tests {
         ) {
             let subnet = Subnet::parse(subnet).unwrap();
             let usable = subnet.usable();
-            let Some(grid) = Layout::new(subnet, size.min(usable.size())) else { return Ok(()) };
+            let Some(grid) = Layout::blocks_of(subnet, size.min(usable.size())) else { return Ok(()) };
             let (base, top) = usable.numbers();
             let clamp = |offset: u128| base.saturating_add(offset).min(top);
             let taken = taken.into_iter().map(|(o, l)| (clamp(o), clamp(o + l))).collect();
@@ -298,6 +411,28 @@ mod tests {
             let gateway = gateway.map(|o| usable.family().address(clamp(o)));
             let fast: Vec<_> = grid.free_blocks(&taken, &exclusions, gateway).collect();
             prop_assert_eq!(fast, model(&grid, &taken, &exclusions, gateway));
+        }
+
+        #[test]
+        fn free_prefixes_are_what_the_slow_model_says(
+            cidr in prop::sample::select(&["10.0.0.0/26", "255.255.255.192/26", "fd00::/122",
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffc0/122"][..]),
+            host_bits in 0_u8..=6,
+            taken in prop::collection::vec((0_u128..70, 0_u128..12), 0..4),
+            excluded in prop::collection::vec((0_u128..70, 0_u128..40), 0..5),
+            indexes in prop::collection::vec((0_u128..20, 0_u128..20), 0..3),
+        ) {
+            let cidr = Subnet::parse(cidr).unwrap();
+            let grid = Layout::prefixes(cidr, cidr.family().bits() - host_bits).unwrap();
+            let (base, top) = cidr.addresses().numbers();
+            let clamp = |offset: u128| base.saturating_add(offset).min(top);
+            let taken = taken.into_iter().map(|(o, l)| (clamp(o), clamp(o + l))).collect();
+            let exclusions = Exclusions::new(
+                excluded.into_iter().map(|(o, l)| Range::ordered(cidr.family(), clamp(o), clamp(o + l))),
+                indexes.into_iter().map(|(o, l)| (o, o + l)),
+            );
+            let fast: Vec<_> = grid.free_blocks(&taken, &exclusions, None).collect();
+            prop_assert_eq!(fast, model(&grid, &taken, &exclusions, None));
         }
 
         #[test]

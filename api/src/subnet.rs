@@ -20,6 +20,19 @@ impl Subnet {
         text.parse::<IpNet>().ok().map(|net| Self(net.trunc()))
     }
 
+    /// Reads CIDR notation without host bits: `10.0.0.7/24` is none.
+    #[must_use]
+    pub fn parse_exact(text: &str) -> Option<Self> {
+        let net: IpNet = text.parse().ok()?;
+        (net == net.trunc()).then_some(Self(net))
+    }
+
+    /// The subnet of this prefix length that `ip` lies in. `None` if addresses of its family have fewer bits.
+    #[must_use]
+    pub fn of(ip: IpAddr, prefix_len: u8) -> Option<Self> {
+        IpNet::new(ip, prefix_len).ok().map(|net| Self(net.trunc()))
+    }
+
     /// The family of its addresses.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -44,11 +57,27 @@ impl Subnet {
         self.0.contains(&ip)
     }
 
+    /// Whether every address of `other` is one of its addresses.
+    #[must_use]
+    pub fn contains_subnet(&self, other: &Self) -> bool {
+        self.addresses().contains_range(&other.addresses())
+    }
+
+    /// All its addresses, the network and broadcast addresses included.
+    #[must_use]
+    pub fn addresses(&self) -> Range {
+        Range::ordered(
+            self.family(),
+            number(self.0.network()),
+            number(self.0.broadcast()),
+        )
+    }
+
     /// The addresses that hosts can have: all but the network address, and the IPv4 broadcast address. Point-to-point
     /// subnets (/31, /127; RFC 3021, RFC 6164) and single addresses (/32, /128) have no such reserved ones.
     #[must_use]
     pub fn usable(&self) -> Range {
-        let (first, last) = (number(self.0.network()), number(self.0.broadcast()));
+        let (first, last) = self.addresses().numbers();
         let host_bits = self.family().bits() - self.prefix_len();
         let (first, last) = match (host_bits, self.family()) {
             (0 | 1, _) => (first, last),

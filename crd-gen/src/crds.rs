@@ -1,5 +1,6 @@
 //! The list of our CRDs, as JSON in the form that controller-gen gives them.
 
+use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub(crate) enum Error {
 
 /// Every CRD of the project, in the order in which they are printed.
 pub(crate) fn all() -> Result<Vec<Value>, Error> {
-    Ok(vec![definition::<IPPool>()?])
+    Ok(vec![definition::<CIDRPool>()?, definition::<IPPool>()?])
 }
 
 /// The definition of `K`.

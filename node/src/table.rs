@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use api::ippool::IPPool;
-use api::node_pool::{NodePool, View, view};
+use api::node_pool::{NodePool, NodeView, View};
 use api::pool_key::{PoolKey, PoolKind};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
@@ -40,7 +40,7 @@ impl Table {
             let key = PoolKey::new(PoolKind::IpPool, &object.name_any());
             let previous = self.pools.get(&key);
             let view = match &object.0 {
-                Ok(pool) => view(pool, node, previous),
+                Ok(pool) => pool.view(node, previous),
                 Err(unreadable) => view_of_unreadable(object, &unreadable.error, previous),
             };
             let pool = match view {

@@ -80,7 +80,7 @@ fn misfit_of_range(range: &Range, config: &IpPoolConfig) -> Option<Misfit<'stati
         Some(Misfit::OffGrid)
     } else if range.size() == 1 && config.gateway == Some(range.first()) {
         Some(Misfit::JustTheGateway)
-    } else if config.exclusions.cover(range) {
+    } else if config.layout.is_excluded(range, &config.exclusions) {
         Some(Misfit::Excluded)
     } else {
         None

@@ -1,0 +1,485 @@
+//! A CIDRPool's spec, parsed: a value of [`CidrPoolConfig`] has no broken rule.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::NodeSelector;
+use kube::ResourceExt;
+
+use crate::cidrpool::{CIDRPool, CIDRPoolSpec, CIDRPoolStaticAllocation};
+use crate::layout::{Exclusions, Layout};
+use crate::range::{Range, parse_address};
+use crate::spec_rules::{self, gateway_at, given};
+use crate::subnet::Subnet;
+use crate::validate::{self, Faults, FieldErrors};
+
+/// What a valid CIDRPool says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CidrPoolConfig {
+    /// The network.
+    pub cidr: Subnet,
+    /// Its prefixes.
+    pub layout: Layout,
+    /// Prefix length of each of them.
+    pub prefix_length: u8,
+    /// Index of the gateway in each prefix, from the network address.
+    gateway_index: Option<i32>,
+    /// Prefixes that are not dealt to just any node, in the order of the spec. No two are the same, or of the same node.
+    pub static_allocations: Vec<StaticAllocation>,
+    /// Nodes that get a prefix.
+    pub node_selector: Option<NodeSelector>,
+    /// Both kinds of exclusions.
+    pub exclusions: Exclusions,
+    /// The entries of `spec.exclusions`, as they stand there.
+    pub excluded_ranges: Vec<Range>,
+    /// Whether pods get a default route. Only with a gateway.
+    pub default_gateway: bool,
+    /// Destinations that pods reach through the gateway, of the pool's family. Only with a gateway.
+    pub routes: Vec<IpNet>,
+}
+
+/// A prefix that is kept for a node, or from all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticAllocation {
+    /// The node. `None`: no node gets it.
+    pub node: Option<String>,
+    /// The prefix.
+    pub prefix: Subnet,
+    /// Its gateway, if it has one of its own.
+    pub gateway: Option<IpAddr>,
+}
+
+impl CidrPoolConfig {
+    /// Reads `pool`, or says every rule that it breaks (contract B.12, "CIDRPool validation"). Of the rules 2 to 6, on the
+    /// network and how it is cut, only the first broken one is said: the others make no sense then.
+    pub fn parse(pool: &CIDRPool) -> Result<Self, FieldErrors> {
+        let spec = &pool.spec;
+        let mut faults = Faults::default();
+        spec_rules::pool_name(&pool.name_any(), "CIDR", &mut faults);
+        let grid = grid(spec, &mut faults);
+        let gridded = grid.map(|grid| Gridded::parse(spec, grid, &mut faults));
+        if let Some(selector) = &spec.node_selector {
+            validate::node_selector(selector, &mut faults);
+        }
+        if spec.gateway_index.is_none() {
+            spec_rules::gateway_is_needed(
+                "spec.gatewayIndex",
+                spec.default_gateway,
+                &spec.routes,
+                &mut faults,
+            );
+        }
+        let family = Subnet::parse(&spec.cidr).map(|cidr| cidr.family());
+        let routes = spec_rules::routes(&spec.routes, family, spec.default_gateway, &mut faults);
+        let config = grid.zip(gridded).map(|(grid, gridded)| Self {
+            cidr: grid.cidr,
+            layout: grid.layout,
+            prefix_length: grid.length,
+            gateway_index: spec.gateway_index,
+            static_allocations: gridded.static_allocations,
+            node_selector: spec.node_selector.clone(),
+            exclusions: Exclusions::new(gridded.excluded_ranges.iter().copied(), gridded.excluded_indexes),
+            excluded_ranges: gridded.excluded_ranges,
+            default_gateway: spec.default_gateway,
+            routes,
+        });
+        faults.or(config)
+    }
+
+    /// The static allocation of `node`.
+    #[must_use]
+    pub fn static_allocation_of(&self, node: &str) -> Option<&StaticAllocation> {
+        self.static_allocations
+            .iter()
+            .find(|allocation| allocation.node.as_deref() == Some(node))
+    }
+
+    /// The gateway that `node` has when its prefix is `prefix`: that of its static allocation of this prefix, else the one
+    /// at the pool's index. `None` if neither is given, or if the prefix has no room for the index.
+    #[must_use]
+    pub fn gateway_of(&self, node: &str, prefix: &Subnet) -> Option<IpAddr> {
+        self.static_allocation_of(node)
+            .filter(|allocation| allocation.prefix == *prefix)
+            .and_then(|allocation| allocation.gateway)
+            .or_else(|| gateway_at(prefix, self.gateway_index?))
+    }
+
+    /// Whether every prefix of a pool of this configuration is to have a gateway.
+    #[must_use]
+    pub fn has_gateways(&self) -> bool {
+        self.gateway_index.is_some()
+    }
+}
+
+/// How the network is cut.
+#[derive(Clone, Copy)]
+struct Grid {
+    cidr: Subnet,
+    length: u8,
+    layout: Layout,
+}
+
+/// Rules 2 to 6.
+fn grid(spec: &CIDRPoolSpec, faults: &mut Faults) -> Option<Grid> {
+    let Some(cidr) = Subnet::parse(&spec.cidr) else {
+        faults.invalid("spec.cidr", &spec.cidr, "is invalid cidr");
+        return None;
+    };
+    if Subnet::parse_exact(&spec.cidr).is_none() {
+        faults.invalid("spec.cidr", &spec.cidr, "network prefix has host bits set");
+        return None;
+    }
+    if spec.gateway_index.is_some_and(|index| index < 0) {
+        faults.invalid("spec.gatewayIndex", spec.gateway_index, "must not be negative");
+        return None;
+    }
+    let field = "spec.perNodeNetworkPrefix";
+    let length = spec.per_node_network_prefix;
+    if length < 0 {
+        faults.invalid(field, length, "must not be negative");
+        return None;
+    }
+    let cut = u8::try_from(length)
+        .ok()
+        .and_then(|length| Some((length, Layout::prefixes(cidr, length)?)));
+    let Some((length, layout)) = cut else {
+        faults.invalid(
+            field,
+            length,
+            "must be less or equal than network prefix size in the \"cidr\" field",
+        );
+        return None;
+    };
+    Some(Grid { cidr, length, layout })
+}
+
+/// What can be read only when it is known how the network is cut: rules 7 to 10.
+struct Gridded {
+    excluded_ranges: Vec<Range>,
+    excluded_indexes: Vec<(u128, u128)>,
+    static_allocations: Vec<StaticAllocation>,
+}
+
+impl Gridded {
+    fn parse(spec: &CIDRPoolSpec, grid: Grid, faults: &mut Faults) -> Self {
+        let first = grid
+            .layout
+            .block(0)
+            .and_then(|block| prefix_of(&block, grid.length));
+        if let (Some(index), Some(first)) = (spec.gateway_index, first)
+            && gateway_at(&first, index).is_none()
+        {
+            faults.invalid(
+                "spec.gatewayIndex",
+                index,
+                "gateway index is outside of the node prefix",
+            );
+        }
+        let max = i32::try_from(grid.layout.block_size() - 1).unwrap_or(i32::MAX);
+        Self {
+            excluded_ranges: spec_rules::exclusions(&spec.exclusions, Some(grid.cidr), faults),
+            excluded_indexes: spec_rules::index_exclusions(&spec.per_node_exclusions, max, "subnet", faults),
+            static_allocations: static_allocations(spec, grid, faults),
+        }
+    }
+}
+
+/// The prefix of this length that is exactly `block`.
+#[must_use]
+pub fn prefix_of(block: &Range, length: u8) -> Option<Subnet> {
+    let prefix = Subnet::of(block.first(), length)?;
+    (prefix.addresses() == *block).then_some(prefix)
+}
+
+fn static_allocations(spec: &CIDRPoolSpec, grid: Grid, faults: &mut Faults) -> Vec<StaticAllocation> {
+    let mut nodes: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut prefixes: BTreeMap<IpNet, usize> = BTreeMap::new();
+    let mut parsed = Vec::with_capacity(spec.static_allocations.len());
+    for (i, allocation) in spec.static_allocations.iter().enumerate() {
+        if !allocation.node_name.is_empty() {
+            *nodes.entry(&allocation.node_name).or_default() += 1;
+        }
+        if let Some(prefix) = Subnet::parse_exact(&allocation.prefix) {
+            *prefixes.entry(prefix.net()).or_default() += 1;
+        }
+        parsed.extend(static_allocation(i, allocation, grid, faults));
+    }
+    let field = "spec.staticAllocations";
+    for (node, _) in nodes.iter().filter(|(_, count)| **count > 1) {
+        let detail = format!("contains multiple entries for node {node}");
+        faults.invalid(field, &spec.static_allocations, detail);
+    }
+    for (prefix, _) in prefixes.iter().filter(|(_, count)| **count > 1) {
+        let detail = format!("contains multiple entries for prefix {prefix}");
+        faults.invalid(field, &spec.static_allocations, detail);
+    }
+    parsed
+}
+
+/// One entry, or the first rule that it breaks.
+fn static_allocation(
+    i: usize,
+    allocation: &CIDRPoolStaticAllocation,
+    grid: Grid,
+    faults: &mut Faults,
+) -> Option<StaticAllocation> {
+    let field = |name: &str| format!("spec.staticAllocations[{i}].{name}");
+    let mut refuse = |name: &str, value: &str, detail: &str| {
+        faults.invalid(field(name), value, detail);
+    };
+    let text = &allocation.prefix;
+    let Some(prefix) = Subnet::parse(text) else {
+        refuse("prefix", text, "is not a valid network prefix");
+        return None;
+    };
+    if Subnet::parse_exact(text).is_none() {
+        refuse("prefix", text, "network prefix has host bits set");
+        return None;
+    }
+    if prefix.family() != grid.cidr.family() {
+        refuse("prefix", text, "ip family doesn't match the pool cidr");
+        return None;
+    }
+    if !grid.cidr.contains(prefix.net().addr()) {
+        refuse("prefix", text, "prefix is not part of the pool cidr");
+        return None;
+    }
+    if prefix.prefix_len() != grid.length {
+        refuse(
+            "prefix",
+            text,
+            "prefix size doesn't match spec.perNodeNetworkPrefix",
+        );
+        return None;
+    }
+    let gateway = match given(Some(&allocation.gateway)) {
+        None => None,
+        Some(text) => {
+            let Some(gateway) = parse_address(text) else {
+                refuse("gateway", text, "is not a valid IP");
+                return None;
+            };
+            if !prefix.contains(gateway) {
+                refuse("gateway", text, "is outside of the node prefix");
+                return None;
+            }
+            Some(gateway)
+        }
+    };
+    Some(StaticAllocation {
+        node: given(Some(&allocation.node_name)).map(str::to_owned),
+        prefix,
+        gateway,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(spec: &Value) -> Result<CidrPoolConfig, Vec<String>> {
+        let pool = CIDRPool::new("rail", serde_json::from_value(spec.clone()).unwrap());
+        CidrPoolConfig::parse(&pool).map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_valid_spec_is_read() {
+        let config = parse(&json!({
+            "cidr": "192.168.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 1,
+            "exclusions": [{"startIP": "192.168.0.10", "endIP": "192.168.0.20"}],
+            "perNodeExclusions": [{"startIndex": 0, "endIndex": 10}],
+            "staticAllocations": [
+                {"nodeName": "host-a", "prefix": "192.168.5.0/24", "gateway": "192.168.5.10"},
+                {"prefix": "192.168.6.0/24"}, {"prefix": "192.168.7.0/24"},
+            ],
+            "routes": [{"dst": "5.5.0.0/16"}], "defaultGateway": true,
+        }))
+        .unwrap();
+        assert_eq!(config.layout.blocks(), 256);
+        let own = config.static_allocation_of("host-a").unwrap();
+        assert_eq!(
+            config.gateway_of("host-a", &own.prefix),
+            "192.168.5.10".parse().ok()
+        );
+        assert_eq!(
+            config.gateway_of("host-b", &own.prefix),
+            "192.168.5.1".parse().ok()
+        );
+        assert_eq!(config.static_allocations[1].node, None);
+    }
+
+    /// Contract B.12.7: the broadcast address of IPv4 and every network address are out, but for the smallest prefixes.
+    #[test]
+    fn gateway_indexes_end_with_the_usable_addresses() {
+        let valid = |cidr: &str, prefix: u8, index: i32| {
+            parse(&json!({"cidr": cidr, "perNodeNetworkPrefix": prefix, "gatewayIndex": index})).is_ok()
+        };
+        for (cidr, prefix, first, last) in [
+            ("10.0.0.0/16", 24, 1, 254),
+            ("10.0.0.0/16", 31, 0, 1),
+            ("10.0.0.0/16", 32, 0, 0),
+            ("fd00::/64", 120, 1, 255),
+            ("fd00::/64", 127, 0, 1),
+            ("fd00::/64", 128, 0, 0),
+            ("fd00::/64", 64, 1, i32::MAX),
+        ] {
+            assert!(
+                valid(cidr, prefix, first) && valid(cidr, prefix, last),
+                "{cidr} {prefix}"
+            );
+            assert!(!valid(cidr, prefix, first - 1), "{cidr} {prefix} {first}");
+            assert!(
+                last == i32::MAX || !valid(cidr, prefix, last + 1),
+                "{cidr} {prefix} {last}"
+            );
+        }
+    }
+
+    /// Each case breaks the rules whose messages follow, and no other.
+    #[test]
+    fn every_broken_rule_is_said() {
+        let cut = r#"must be less or equal than network prefix size in the "cidr" field"#;
+        let length = |value: i32| format!("spec.perNodeNetworkPrefix: Invalid value: {value}: {cut}");
+        let text = str::to_owned;
+        let cases: Vec<(Value, Vec<String>)> = vec![
+            (
+                json!({"cidr": "x", "perNodeNetworkPrefix": 0, "defaultGateway": true, "routes": [{"dst": "y"}]}),
+                vec![
+                    text(r#"spec.cidr: Invalid value: "x": is invalid cidr"#),
+                    text(
+                        "spec.defaultGateway: Invalid value: true: cannot be true if spec.gatewayIndex is not set",
+                    ),
+                    text(
+                        r#"spec.routes: Invalid value: [{"dst":"y"}]: cannot be set if spec.gatewayIndex is not set"#,
+                    ),
+                    text(r#"spec.routes[0].dst: Invalid value: "y": is invalid subnet"#),
+                ],
+            ),
+            (
+                json!({"cidr": "10.0.0.1/16", "perNodeNetworkPrefix": 24}),
+                vec![text(
+                    r#"spec.cidr: Invalid value: "10.0.0.1/16": network prefix has host bits set"#,
+                )],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": -1}),
+                vec![text("spec.gatewayIndex: Invalid value: -1: must not be negative")],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": -1}),
+                vec![text(
+                    "spec.perNodeNetworkPrefix: Invalid value: -1: must not be negative",
+                )],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 0}),
+                vec![length(0)],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 15}),
+                vec![length(15)],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 33}),
+                vec![length(33)],
+            ),
+            (
+                json!({"cidr": "fd00::/16", "perNodeNetworkPrefix": 129}),
+                vec![length(129)],
+            ),
+            (
+                json!({"cidr": "fd00::/16", "perNodeNetworkPrefix": 300}),
+                vec![length(300)],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 255,
+                    "exclusions": [{"startIP": "10.0.0.9", "endIP": "10.0.0.8"}, {"startIP": "10.1.0.0", "endIP": "y"}],
+                    "perNodeExclusions": [{"startIndex": 5, "endIndex": 256}, {"startIndex": -1, "endIndex": 4}]}),
+                vec![
+                    text(
+                        "spec.gatewayIndex: Invalid value: 255: gateway index is outside of the node prefix",
+                    ),
+                    text(
+                        r#"spec.exclusions[0]: Invalid value: {"startIP":"10.0.0.9","endIP":"10.0.0.8"}: endIP should be equal or greater than startIP"#,
+                    ),
+                    text(
+                        r#"spec.exclusions[1].startIP: Invalid value: "10.1.0.0": is not part of the 10.0.0.0/16 subnet"#,
+                    ),
+                    text(r#"spec.exclusions[1].endIP: Invalid value: "y": is invalid IP address"#),
+                    text(
+                        "spec.perNodeExclusions[0].endIndex: Invalid value: 256: index is outside of the per-node subnet range (max: 255)",
+                    ),
+                    text("spec.perNodeExclusions[1].startIndex: Invalid value: -1: must be non-negative"),
+                ],
+            ),
+        ];
+        for (spec, expected) in cases {
+            assert_eq!(parse(&spec).unwrap_err(), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn every_static_allocation_says_the_first_rule_that_it_breaks() {
+        let entry = |value: Value| {
+            let spec =
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "staticAllocations": [value]});
+            parse(&spec).unwrap_err()
+        };
+        for (value, expected) in [
+            (
+                json!({"prefix": "x"}),
+                r#"prefix: Invalid value: "x": is not a valid network prefix"#,
+            ),
+            (
+                json!({"prefix": "10.0.5.1/24"}),
+                r#"prefix: Invalid value: "10.0.5.1/24": network prefix has host bits set"#,
+            ),
+            (
+                json!({"prefix": "fd00::/24"}),
+                r#"prefix: Invalid value: "fd00::/24": ip family doesn't match the pool cidr"#,
+            ),
+            (
+                json!({"prefix": "10.1.0.0/24"}),
+                r#"prefix: Invalid value: "10.1.0.0/24": prefix is not part of the pool cidr"#,
+            ),
+            (
+                json!({"prefix": "10.0.0.0/25"}),
+                r#"prefix: Invalid value: "10.0.0.0/25": prefix size doesn't match spec.perNodeNetworkPrefix"#,
+            ),
+            (
+                json!({"prefix": "10.0.0.0/24", "gateway": "x"}),
+                r#"gateway: Invalid value: "x": is not a valid IP"#,
+            ),
+            (
+                json!({"prefix": "10.0.0.0/24", "gateway": "10.0.1.1"}),
+                r#"gateway: Invalid value: "10.0.1.1": is outside of the node prefix"#,
+            ),
+        ] {
+            assert_eq!(entry(value), [format!("spec.staticAllocations[0].{expected}")]);
+        }
+    }
+
+    #[test]
+    fn a_node_and_a_prefix_are_allocated_once() {
+        let errors = parse(
+            &json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "staticAllocations": [
+            {"nodeName": "a", "prefix": "10.0.0.0/24"}, {"nodeName": "a", "prefix": "10.0.1.0/24"},
+            {"nodeName": "b", "prefix": "10.0.1.0/24"}]}),
+        )
+        .unwrap_err();
+        let ends: Vec<&str> = errors
+            .iter()
+            .filter_map(|error| error.rsplit("]: ").next())
+            .collect();
+        assert_eq!(
+            ends,
+            [
+                "contains multiple entries for node a",
+                "contains multiple entries for prefix 10.0.1.0/24"
+            ]
+        );
+    }
+}

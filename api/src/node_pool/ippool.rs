@@ -1,0 +1,228 @@
+//! An IPPool, as a node looks at it.
+
+use kube::ResourceExt;
+
+use super::{Neighbours, NodePool, NodeView, View, refused};
+use crate::interval::IntervalSet;
+use crate::ippool::{Allocation, IPPool};
+use crate::ippool_config::IpPoolConfig;
+use crate::pool_key::{PoolKey, PoolKind};
+use crate::range::{Range, parse_address};
+
+impl NodeView for IPPool {
+    const KIND: PoolKind = PoolKind::IpPool;
+
+    fn view(&self, node: &str, previous: Option<&NodePool>) -> View {
+        let Some(allocation) = allocations(self).iter().find(|a| a.node_name == node) else {
+            return View::NotHere;
+        };
+        let Some(range) = allocated_range(allocation) else {
+            let reason = format!(
+                "its allocation for this node, {} to {}, is not a range",
+                allocation.start_ip, allocation.end_ip
+            );
+            return refused(previous, self.uid(), None, reason);
+        };
+        match IpPoolConfig::parse(self) {
+            Err(errors) => {
+                let reason = format!("its spec is invalid: {errors}");
+                refused(previous, self.uid(), Some(range), reason)
+            }
+            Ok(config) if !config.subnet.usable().contains_range(&range) => {
+                let reason = format!(
+                    "its subnet {} doesn't contain this node's range {range}",
+                    config.subnet
+                );
+                refused(previous, self.uid(), Some(range), reason)
+            }
+            Ok(config) => View::Current(node_pool(self, &config, range)),
+        }
+    }
+
+    fn neighbours(&self, node: &str) -> Neighbours {
+        let mut ranges: Vec<(Range, Box<str>)> = allocations(self)
+            .iter()
+            .filter(|allocation| allocation.node_name != node)
+            .filter_map(|allocation| {
+                Some((allocated_range(allocation)?, allocation.node_name.as_str().into()))
+            })
+            .collect();
+        ranges.sort_unstable();
+        let excluded = self.spec.exclusions.iter().filter_map(|exclusion| {
+            let ends = parse_address(&exclusion.start_ip).zip(parse_address(&exclusion.end_ip))?;
+            Some(Range::new(ends.0, ends.1).ok()?.numbers())
+        });
+        Neighbours {
+            ranges,
+            excluded: excluded.collect::<IntervalSet>(),
+        }
+    }
+}
+
+fn allocations(pool: &IPPool) -> &[Allocation] {
+    pool.status.as_ref().map_or(&[], |status| &status.allocations)
+}
+
+/// The block that a status entry says. `None` if it says none.
+#[must_use]
+pub fn allocated_range(allocation: &Allocation) -> Option<Range> {
+    let (first, last) = parse_address(&allocation.start_ip).zip(parse_address(&allocation.end_ip))?;
+    Range::new(first, last).ok()
+}
+
+fn node_pool(pool: &IPPool, config: &IpPoolConfig, range: Range) -> NodePool {
+    let exclusions = config.exclusions.of(&range);
+    NodePool {
+        key: PoolKey::new(PoolKind::IpPool, &pool.name_any()),
+        uid: pool.uid().unwrap_or_default(),
+        subnet: config.subnet.net(),
+        range,
+        gateway: config.gateway,
+        exclusions: exclusions
+            .iter()
+            .map(|(f, l)| Range::ordered(range.family(), f, l))
+            .collect(),
+        default_gateway: config.default_gateway,
+        routes: config.routes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::node_pool::View;
+
+    fn pool(spec: &Value, allocations: &Value) -> IPPool {
+        serde_json::from_value(json!({
+            "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
+            "metadata": {"name": "pool1", "namespace": "kube-system", "uid": "u1"},
+            "spec": spec, "status": {"allocations": allocations},
+        }))
+        .unwrap()
+    }
+
+    fn spec() -> Value {
+        json!({"subnet": "192.168.0.0/16", "perNodeBlockSize": 24, "gateway": "192.168.0.1"})
+    }
+
+    fn host_a() -> Value {
+        json!([{"nodeName": "host-a", "startIP": "192.168.0.1", "endIP": "192.168.0.24"}])
+    }
+
+    fn current(pool: &IPPool, previous: Option<&NodePool>) -> NodePool {
+        match pool.view("host-a", previous) {
+            View::Current(node_pool) => node_pool,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_node_sees_its_own_range() {
+        let mine = current(&pool(&spec(), &host_a()), None);
+        assert_eq!(mine.range.to_string(), "192.168.0.1-192.168.0.24");
+        assert_eq!(mine.subnet.to_string(), "192.168.0.0/16");
+        assert_eq!(mine.available().iter().count(), 1);
+        assert_eq!(mine.available().len(), 23, "the gateway costs one");
+        assert_eq!(pool(&spec(), &host_a()).view("host-b", None), View::NotHere);
+        assert_eq!(pool(&spec(), &json!([])).view("host-a", None), View::NotHere);
+    }
+
+    #[test]
+    fn overlapping_exclusions_of_both_kinds_are_merged() {
+        let mut spec = spec();
+        spec["exclusions"] = json!([{"startIP": "192.168.0.10", "endIP": "192.168.0.20"},
+                                    {"startIP": "192.168.0.15", "endIP": "192.168.0.16"}]);
+        spec["perNodeExclusions"] = json!([{"startIndex": 0, "endIndex": 10}]);
+        let mine = current(&pool(&spec, &host_a()), None);
+        assert_eq!(
+            mine.exclusions
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["192.168.0.1-192.168.0.20"]
+        );
+        assert_eq!(mine.available().len(), 4);
+    }
+
+    #[test]
+    fn an_invalid_edit_changes_nothing() {
+        let before = current(&pool(&spec(), &host_a()), None);
+        let mut broken = spec();
+        broken["gateway"] = json!("10.0.0.1");
+        assert!(
+            matches!(pool(&broken, &host_a()).view("host-a", Some(&before)), View::Kept(p, _) if p == before)
+        );
+        broken = spec();
+        broken["subnet"] = json!("10.0.0.0/16");
+        broken["gateway"] = json!("10.0.0.1");
+        assert!(
+            matches!(pool(&broken, &host_a()).view("host-a", Some(&before)), View::Kept(p, _) if p == before)
+        );
+        assert!(matches!(
+            pool(&broken, &host_a()).view("host-a", None),
+            View::Unusable(_)
+        ));
+    }
+
+    #[test]
+    fn gateway_and_routes_follow_a_valid_edit() {
+        let before = current(&pool(&spec(), &host_a()), None);
+        let mut edited = spec();
+        edited["gateway"] = json!("192.168.0.2");
+        edited["perNodeBlockSize"] = json!(100);
+        edited["routes"] = json!([{"dst": "5.5.0.0/16"}]);
+        let after = current(&pool(&edited, &host_a()), Some(&before));
+        assert_eq!(after.gateway, "192.168.0.2".parse().ok());
+        assert_eq!(
+            after.range, before.range,
+            "the range is the status's, not the layout's"
+        );
+        assert_eq!(after.routes.len(), 1);
+    }
+
+    #[test]
+    fn what_was_in_force_is_not_taken_over_by_another_range_or_pool() {
+        let before = current(&pool(&spec(), &host_a()), None);
+        let broken = json!({"subnet": "x", "perNodeBlockSize": 24});
+        let moved = json!([{"nodeName": "host-a", "startIP": "192.168.0.25", "endIP": "192.168.0.48"}]);
+        assert!(matches!(
+            pool(&broken, &moved).view("host-a", Some(&before)),
+            View::Unusable(_)
+        ));
+        let mut recreated = pool(&broken, &host_a());
+        recreated.metadata.uid = Some("u2".to_owned());
+        assert!(matches!(
+            recreated.view("host-a", Some(&before)),
+            View::Unusable(_)
+        ));
+    }
+
+    #[test]
+    fn a_stored_pool_is_read_again() {
+        let mine = current(&pool(&spec(), &host_a()), None);
+        let text = serde_json::to_string(&mine).unwrap();
+        assert_eq!(serde_json::from_str::<NodePool>(&text).unwrap(), mine);
+    }
+
+    #[test]
+    fn an_address_of_another_node_is_known_as_its_own_unless_it_is_excluded() {
+        let allocations = json!([
+            {"nodeName": "host-a", "startIP": "192.168.0.1", "endIP": "192.168.0.24"},
+            {"nodeName": "host-c", "startIP": "192.168.0.49", "endIP": "192.168.0.72"},
+            {"nodeName": "host-b", "startIP": "192.168.0.25", "endIP": "192.168.0.48"},
+            {"nodeName": "broken", "startIP": "x", "endIP": "192.168.0.99"},
+        ]);
+        let mut spec = spec();
+        spec["exclusions"] = json!([{"startIP": "192.168.0.30", "endIP": "192.168.0.31"}]);
+        let neighbours = pool(&spec, &allocations).neighbours("host-a");
+        let holder = |ip: &str| neighbours.holder_of(ip.parse().unwrap());
+        assert_eq!(holder("192.168.0.25"), Some("host-b"));
+        assert_eq!(holder("192.168.0.30"), None, "excluded");
+        assert_eq!(holder("192.168.0.72"), Some("host-c"));
+        for of_nobody in ["192.168.0.24", "192.168.0.73", "192.168.0.0", "fd00::1"] {
+            assert_eq!(holder(of_nobody), None, "{of_nobody}");
+        }
+    }
+}
