@@ -2,25 +2,24 @@
 //!
 //! They can be reached by anybody in the cluster's network, so there are limits on connections; each serves one request.
 
-mod guarded;
-
 use std::io;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::middleware::map_response;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
+use crate::guarded::{Guarded, one_request_each};
+use crate::listen::{BindError, listen};
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
 
-use guarded::Guarded;
+/// So many connections are open at a time at each address.
+const CONNECTIONS: usize = 64;
 
 /// Where the endpoints are, and what they show.
 #[derive(Debug)]
@@ -33,16 +32,6 @@ pub struct Endpoints {
     pub registry: Registry,
     /// What `/readyz` says.
     pub readiness: Readiness,
-}
-
-/// An address that can't be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address:?} for {purpose}; choose another with --{flag}")]
-pub struct BindError {
-    address: String,
-    purpose: &'static str,
-    flag: &'static str,
-    source: io::Error,
 }
 
 /// Endpoints whose addresses are taken.
@@ -82,42 +71,14 @@ impl Bound {
     pub async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, router) in self.servers {
-            // Asked again on a connection whose time is over, it would give no answer.
-            let router = router.layer(map_response(async |response: Response| {
-                ([(CONNECTION, "close")], response)
-            }));
-            tasks.spawn(async move { axum::serve(Guarded::new(listener), router).await });
+            let listener = Guarded::new(listener, CONNECTIONS);
+            tasks.spawn(async move { axum::serve(listener, one_request_each(router)).await });
         }
         tokio::select! {
             () = shutdown.requested() => Ok(()),
             Some(ended) = tasks.join_next() => ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
         }
     }
-}
-
-async fn listen(
-    address: &str,
-    purpose: &'static str,
-    flag: &'static str,
-) -> Result<Option<TcpListener>, BindError> {
-    if matches!(address, "" | "0") {
-        return Ok(None);
-    }
-    let bound = match address.strip_prefix(':') {
-        // Both families; where there is no IPv6, what there is.
-        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
-            Err(_) => TcpListener::bind(format!("{}:{port}", Ipv4Addr::UNSPECIFIED)).await,
-            bound => bound,
-        },
-        None => TcpListener::bind(address).await,
-    };
-    bound.map(Some).map_err(|source| BindError {
-        address: address.to_owned(),
-        purpose,
-        flag,
-        source,
-    })
 }
 
 async fn metrics(State(registry): State<Registry>) -> Response {
@@ -197,33 +158,5 @@ mod tests {
 
         shutdown.request();
         served.await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn zero_means_none_and_a_taken_address_is_an_error() {
-        let readiness = Readiness::new();
-        assert!(
-            endpoints("0", "", &readiness)
-                .bind()
-                .await
-                .unwrap()
-                .servers
-                .is_empty()
-        );
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = taken.local_addr().unwrap().to_string();
-        let error = endpoints("0", &address, &readiness).bind().await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "can't listen on {address:?} for probes; choose another with --health-probe-bind-address"
-            )
-        );
-    }
-
-    #[tokio::test]
-    async fn a_port_alone_means_every_address() {
-        let bound = endpoints(":0", "0", &Readiness::new()).bind().await.unwrap();
-        assert!(bound.servers[0].0.local_addr().unwrap().ip().is_unspecified());
     }
 }

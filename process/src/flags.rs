@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, ValueEnum};
+use clap::{Arg, ArgAction, Args, Parser, ValueEnum};
 
 use crate::version::VERSION;
 
@@ -38,7 +38,35 @@ pub trait CommandLine: Parser {
     }
 }
 
-/// A boolean as Go's flags read it: `1`, `t`, `T`, `true`, `TRUE`, `True` and their opposites.
+/// How flags that stand for yes or no are declared: `#[arg(long, go_bool())] webhook: bool`.
+pub trait GoSwitch {
+    /// A flag whose value can be left out, which means true, and can't be an argument of its own: `--webhook` and
+    /// `--webhook=true`, not `--webhook true`.
+    #[must_use]
+    fn go_switch(self) -> Self;
+
+    /// Such a flag that takes what Go takes for a boolean, and is false if it is not given: `1`, `t`, `T`, `true`, `TRUE`,
+    /// `True` and their opposites.
+    #[must_use]
+    fn go_bool(self) -> Self;
+}
+
+impl GoSwitch for Arg {
+    fn go_switch(self) -> Self {
+        self.value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .action(ArgAction::Set)
+            .hide_possible_values(true)
+    }
+
+    fn go_bool(self) -> Self {
+        self.go_switch().default_value("false").value_parser(go_bool)
+    }
+}
+
+/// Reads such a boolean.
 pub fn go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -73,12 +101,8 @@ pub struct CommonFlags {
     /// Print the version and exit.
     #[arg(
         long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
+        go_switch(),
         value_parser = version_wanted,
-        hide_possible_values = true,
         help_heading = "Common flags"
     )]
     pub version: Option<VersionWanted>,
@@ -144,18 +168,7 @@ pub struct LoggingFlags {
     pub log_json_info_buffer_size: String,
 
     /// Accepted for compatibility; there is one stream.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
-        help_heading = "Logging flags"
-    )]
+    #[arg(long, go_bool(), help_heading = "Logging flags")]
     pub log_json_split_stream: bool,
 
     /// Accepted for compatibility; nothing is buffered.
@@ -168,18 +181,7 @@ pub struct LoggingFlags {
     pub log_text_info_buffer_size: String,
 
     /// Accepted for compatibility; there is one stream.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
-        help_heading = "Logging flags"
-    )]
+    #[arg(long, go_bool(), help_heading = "Logging flags")]
     pub log_text_split_stream: bool,
 }
 

@@ -5,7 +5,9 @@
 
 pub mod endpoints;
 pub mod flags;
+pub mod guarded;
 pub mod kubernetes;
+pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod readiness;
@@ -31,10 +33,19 @@ where
     F: FnOnce(C, Shutdown) -> Fut,
     Fut: Future<Output = Result<(), Fatal>>,
 {
-    let command_line = match C::read() {
-        Ok(command_line) => command_line,
-        Err(exit) => return exit,
-    };
+    match C::read() {
+        Ok(command_line) => run_with(command_line, body),
+        Err(exit) => exit,
+    }
+}
+
+/// The same for a command line that was read already.
+pub fn run_with<C, F, Fut>(command_line: C, body: F) -> ExitCode
+where
+    C: CommandLine,
+    F: FnOnce(C, Shutdown) -> Fut,
+    Fut: Future<Output = Result<(), Fatal>>,
+{
     logging::init(&command_line.common().logging);
     kubernetes::install_crypto_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

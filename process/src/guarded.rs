@@ -7,39 +7,50 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::header::CONNECTION;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-/// So many connections are open at a time; more wait in the kernel.
-const MAX_CONNECTIONS: usize = 64;
-
 /// So long a connection lasts, from its first moment: time enough for one request and its answer.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// A listener with a limit on the number of connections and on how long each lasts.
+/// A listener with a limit on the number of connections, and on how long each lasts: 10 s.
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub struct Guarded {
     listener: TcpListener,
     free: Arc<Semaphore>,
     lifetime: Duration,
 }
 
-/// A connection that counts until it is dropped.
+/// A connection, which counts until it is dropped. Once its time is over, whoever reads or writes is told so by an error.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
     _counted: Option<OwnedSemaphorePermit>,
 }
 
+/// `router` with answers that end their connections. A second request on a connection of a [`Guarded`] might come when its
+/// time is over, and get no answer.
+pub fn one_request_each(router: Router) -> Router {
+    router.layer(map_response(async |response: Response| {
+        ([(CONNECTION, "close")], response)
+    }))
+}
+
 impl Guarded {
-    pub(super) fn new(listener: TcpListener) -> Self {
+    /// `listener`, with at most so many connections open at a time; more wait in the kernel.
+    #[must_use]
+    pub fn new(listener: TcpListener, connections: usize) -> Self {
         Self {
             listener,
-            free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            free: Arc::new(Semaphore::new(connections)),
             lifetime: LIFETIME,
         }
     }
@@ -117,13 +128,15 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
+    const CONNECTIONS: usize = 64;
+
     const SHORT: Duration = Duration::from_millis(500);
 
     async fn served() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(async || "ok"));
-        let mut guarded = Guarded::new(listener);
+        let mut guarded = Guarded::new(listener, CONNECTIONS);
         guarded.lifetime = SHORT;
         tokio::spawn(async move { axum::serve(guarded, router).await });
         address
@@ -153,7 +166,7 @@ mod tests {
         let address = served().await;
         let start = Instant::now();
         let mut others = Vec::new();
-        for _ in 0..MAX_CONNECTIONS {
+        for _ in 0..CONNECTIONS {
             others.push(silent(address, b"").await);
         }
         let mut client = silent(address, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
