@@ -8,6 +8,7 @@
 //! * [`layout`]: how an IPPool's subnet is cut into blocks, and a CIDRPool's network into prefixes.
 //! * [`selector`]: which nodes a pool is for.
 //! * [`ippool_config`], [`cidrpool_config`], [`validate`]: a spec, parsed, or what is wrong with it.
+//! * [`warnings`]: what is legal and perhaps not meant.
 //! * [`node_pool`]: what one node needs to know of a pool to hand out addresses.
 //! * [`pool_key`]: how a pool is named in stores and messages.
 
@@ -25,3 +26,4 @@ pub mod selector;
 mod spec_rules;
 pub mod subnet;
 pub mod validate;
+pub mod warnings;

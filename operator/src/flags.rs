@@ -1,7 +1,7 @@
 //! The command line of ipam-controller: the flags of the Go version, with their names and defaults.
 
-use clap::{ArgAction, Parser};
-use process::flags::{CommandLine, CommonFlags, go_bool};
+use clap::Parser;
+use process::flags::{CommandLine, CommonFlags, GoSwitch};
 
 /// Deals each node a range of each pool of nv-ipam.
 #[derive(Clone, Debug, Parser)]
@@ -29,35 +29,23 @@ pub struct Flags {
     )]
     pub health_probe_bind_address: String,
 
-    /// Accepted for compatibility: this version serves no validating webhook yet. A pool with an invalid spec keeps what is
-    /// allocated, and its condition SpecValid says what is wrong.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
-        help_heading = "Controller flags"
-    )]
+    /// Serve the validating webhook, which refuses pools with an invalid spec and warns of what is perhaps not meant. Its
+    /// certificate is read from k8s-webhook-server/serving-certs/tls.crt and tls.key in the folder that the environment
+    /// variable TMPDIR names, or in /tmp; it is not ready before they are there, and takes new ones as they come.
+    #[arg(long, go_bool(), help_heading = "Controller flags")]
     pub webhook: bool,
 
-    /// Take part in leader election, so that only one controller deals ranges. Without it, see to it that there is only one.
+    /// Address of the webhook. 0 turns it off.
     #[arg(
         long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
+        value_name = "HOST:PORT",
+        default_value = ":9443",
         help_heading = "Controller flags"
     )]
+    pub webhook_bind_address: String,
+
+    /// Take part in leader election, so that only one controller deals ranges. Without it, see to it that there is only one.
+    #[arg(long, go_bool(), help_heading = "Controller flags")]
     pub leader_elect: bool,
 
     /// Namespace of the Lease of the leader election, dd1643cf.nvidia.com.

@@ -6,8 +6,10 @@
 //! * [`nodes`]: what a node is to a pool; [`findings`] and [`conditions`]: how a plan is told in conditions and events.
 //! * [`cache`] and [`objects`]: what the watches have told; [`pace`]: how often a pool is planned.
 //! * [`election::machine`]: what a candidate for the lease does next.
+//! * [`webhook::review`]: whether a pool may be stored.
 //!
-//! The shell around them: [`run`] puts together [`watch`], [`worker`] with its [`tools`], [`status`], [`events`], [`election`] and [`metrics`].
+//! The shell around them: [`run`] puts together [`watch`], [`worker`] with its [`tools`], [`status`], [`events`], [`election`] and [`metrics`];
+//! beside it, [`webhook`] answers the API server.
 
 pub mod cache;
 pub mod call;
@@ -28,4 +30,5 @@ pub mod run;
 pub mod status;
 pub mod tools;
 pub mod watch;
+pub mod webhook;
 pub mod worker;

@@ -6,6 +6,9 @@ use operator::election::Timing;
 use operator::flags::Flags;
 use operator::run::{self, Settings};
 use operator::tools::Gates;
+use operator::webhook::neighbours::Neighbours;
+use operator::webhook::review::Context;
+use operator::webhook::{self, Webhook, certificate};
 use process::endpoints::Endpoints;
 use process::readiness::Readiness;
 use process::shutdown::Shutdown;
@@ -16,12 +19,22 @@ fn main() -> ExitCode {
 }
 
 async fn controller(flags: Flags, shutdown: Shutdown) -> Result<(), Fatal> {
-    if flags.webhook {
-        tracing::warn!("--webhook has no effect: this version serves no validating webhook yet");
-    }
     let registry = metrics::process_registry();
     let readiness = Readiness::new();
     let gates = Gates::of(&readiness);
+    let webhook = if flags.webhook {
+        let settings = webhook::Settings {
+            address: flags.webhook_bind_address,
+            folder: certificate::usual_folder(),
+            context: Context {
+                pools_namespace: flags.ippools_namespace.clone(),
+                neighbours: Neighbours::new(),
+            },
+        };
+        Webhook::bind(settings, &registry, &readiness).await?
+    } else {
+        None
+    };
     let endpoints = Endpoints {
         metrics_address: flags.metrics_bind_address,
         probe_address: flags.health_probe_bind_address,
@@ -36,8 +49,16 @@ async fn controller(flags: Flags, shutdown: Shutdown) -> Result<(), Fatal> {
             .leader_elect
             .then(|| (flags.leader_elect_namespace, Timing::default())),
     };
+    let webhook = async {
+        match webhook {
+            Some(webhook) => Ok(webhook.serve(shutdown.clone()).await?),
+            None => Ok(()),
+        }
+    };
+    let controller = run::run(settings, client, &registry, gates, shutdown.clone());
     tokio::select! {
-        ended = run::run(settings, client, &registry, gates, shutdown.clone()) => ended,
+        // Both end once they are asked to, or all does with the error of one.
+        ended = async { tokio::try_join!(controller, webhook) } => ended.map(|_| ()),
         // Ends by itself only if the endpoints fail.
         Err(error) = endpoints.serve(shutdown.clone()) => Err(error.into()),
     }

@@ -1,0 +1,104 @@
+//! The validating webhook: the API server asks it before it stores a pool.
+//!
+//! It refuses what [`review`](review::review) refuses, which are the rules of `api`, and warns of what `api::warnings` finds.
+//! It needs no lease and no rights, so every replica serves it.
+//!
+//! * Decisions: [`review`], for the kinds of pools in [`reviewed`]; [`neighbours`] knows the other pools.
+//! * The shell: `http` in `tls`, with a [`certificate`] that may change at any time.
+
+pub mod certificate;
+mod http;
+mod metrics;
+pub mod neighbours;
+pub mod review;
+pub mod reviewed;
+mod tls;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use process::Fatal;
+use process::guarded::{Guarded, one_request_each};
+use process::listen::listen;
+use process::readiness::{Gate, Readiness};
+use process::shutdown::Shutdown;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+
+use certificate::Certificate;
+use metrics::Metrics;
+use review::Context;
+
+/// So many requests are answered at a time: few come, and each may be large.
+const CONNECTIONS: usize = 16;
+
+/// How long requests that are under way may go on once the process is asked to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Where the webhook is, and what it judges by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Address: `host:port`, `:port` for all addresses, `0` or empty for none.
+    pub address: String,
+    /// Folder of its certificate, see [`certificate::usual_folder`].
+    pub folder: PathBuf,
+    /// What it judges by.
+    pub context: Context,
+}
+
+/// The webhook, whose address is taken.
+pub struct Webhook {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    certificate: Certificate,
+    context: Context,
+    gate: Gate,
+    metrics: Metrics,
+}
+
+impl Webhook {
+    /// Takes the address, and readiness waits for a certificate from here on. `None` if the address says so.
+    pub async fn bind(
+        settings: Settings,
+        registry: &Registry,
+        readiness: &Readiness,
+    ) -> Result<Option<Self>, Fatal> {
+        let address = &settings.address;
+        let Some(listener) = listen(address, "the webhook", "webhook-bind-address").await? else {
+            return Ok(None);
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (certificate, shown) = Certificate::new(settings.folder, provider.clone());
+        Ok(Some(Self {
+            listener,
+            acceptor: tls::acceptor(provider, Arc::new(shown))?,
+            certificate,
+            context: settings.context,
+            gate: readiness.gate("webhook"),
+            metrics: Metrics::new(registry)?,
+        }))
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` is requested, and gives what is under way then a second.
+    pub async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
+        let listener = tls::TlsListener::new(Guarded::new(self.listener, CONNECTIONS), self.acceptor);
+        let router = one_request_each(http::router(self.context, self.metrics.clone()));
+        let stop = shutdown.clone();
+        let served =
+            axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await });
+        tokio::select! {
+            ended = async { served.await } => ended,
+            never = self.certificate.keep(self.gate, self.metrics) => never,
+            () = async { shutdown.requested().await; sleep(LAST_ANSWERS).await } => Ok(()),
+        }
+    }
+}
