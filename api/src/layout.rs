@@ -204,6 +204,8 @@ pub fn available(range: &Range, exclusions: &IntervalSet, gateway: Option<IpAddr
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -312,12 +314,13 @@ mod tests {
         assert_eq!(grid.block(1), Some(range("192.168.1.0", "192.168.1.255")));
         assert_eq!(cut("192.168.0.0/16", 16).unwrap().blocks(), 1);
         assert_eq!(cut("10.0.0.0/31", 32).unwrap().blocks(), 2);
-        assert_eq!(cut("::/0", 1).unwrap().blocks(), 2);
-        assert_eq!(cut("::/0", 127).unwrap().blocks(), 1 << 127);
+        assert_eq!(cut("8000::/1", 2).unwrap().blocks(), 2);
+        assert_eq!(cut("8000::/1", 128).unwrap().blocks(), 1 << 127);
         for length in [0, 15, 33] {
             assert_eq!(cut("192.168.0.0/16", length), None);
         }
-        assert_eq!(cut("::/0", 0), None);
+        let everything = Subnet::of(Ipv6Addr::UNSPECIFIED.into(), 0).unwrap();
+        assert_eq!(Layout::prefixes(everything, 0), None);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Subnets, and which of their addresses a host may have.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::range::{Family, Range, number};
 
 /// A subnet in CIDR notation. Host bits are allowed and ignored: `10.0.0.7/24` is `10.0.0.0/24`, as contract B.12 has it.
+///
+/// No text makes one with IPv4-mapped addresses in it (`::ffff:10.0.0.0/120`, `::/0`): read again, what is written of them
+/// in a status or a store are IPv4 addresses, so that what a node holds would look free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Subnet(IpNet);
@@ -17,14 +20,14 @@ impl Subnet {
     /// Reads CIDR notation.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<IpNet>().ok().map(|net| Self(net.trunc()))
+        let net: IpNet = text.parse().ok()?;
+        (!has_mapped(&net)).then(|| Self(net.trunc()))
     }
 
     /// Reads CIDR notation without host bits: `10.0.0.7/24` is none.
     #[must_use]
     pub fn parse_exact(text: &str) -> Option<Self> {
-        let net: IpNet = text.parse().ok()?;
-        (net == net.trunc()).then_some(Self(net))
+        Self::parse(text).filter(|subnet| text.parse() == Ok(subnet.0))
     }
 
     /// The subnet of this prefix length that `ip` lies in. `None` if addresses of its family have fewer bits.
@@ -89,6 +92,15 @@ impl Subnet {
     }
 }
 
+/// Whether any address of `net` is an IPv4 address in IPv6 clothes.
+fn has_mapped(net: &IpNet) -> bool {
+    const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
+    match net {
+        IpNet::V4(_) => false,
+        IpNet::V6(net) => net.contains(&MAPPED) || MAPPED.contains(net),
+    }
+}
+
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -118,7 +130,28 @@ mod tests {
     #[test]
     fn an_ipv6_subnet_has_no_broadcast_address() {
         assert_eq!(usable("fd00::/120"), ("fd00::1-fd00::ff".to_owned(), 255));
-        assert_eq!(usable("::/0").1, u128::MAX);
+        assert_eq!(usable("8000::/1").1, u128::MAX >> 1);
+    }
+
+    #[test]
+    fn no_subnet_has_addresses_that_text_cannot_tell_from_ipv4_ones() {
+        for text in [
+            "::ffff:10.0.0.0/120",
+            "::ffff:0:0/96",
+            "::ffff:10.0.0.1/128",
+            "::/80",
+            "::7/64",
+            "::/0",
+        ] {
+            assert_eq!(
+                (Subnet::parse(text), Subnet::parse_exact(text)),
+                (None, None),
+                "{text}"
+            );
+        }
+        for text in ["::/81", "::fffe:0:0/96", "::1:0:0:0/96", "0.0.0.0/0", "8000::/1"] {
+            assert!(Subnet::parse_exact(text).is_some(), "{text}");
+        }
     }
 
     #[test]
