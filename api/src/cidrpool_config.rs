@@ -27,6 +27,9 @@ pub struct CidrPoolConfig {
     gateway_index: Option<i32>,
     /// Prefixes that are not dealt to just any node, in the order of the spec. No two are the same, or of the same node.
     pub static_allocations: Vec<StaticAllocation>,
+    /// Which of them is of a node, and which of a prefix: there may be as many as there are nodes.
+    of_node: BTreeMap<String, usize>,
+    of_prefix: BTreeMap<IpNet, usize>,
     /// Nodes that get a prefix.
     pub node_selector: Option<NodeSelector>,
     /// Both kinds of exclusions.
@@ -77,6 +80,10 @@ impl CidrPoolConfig {
             layout: grid.layout,
             prefix_length: grid.length,
             gateway_index: spec.gateway_index,
+            of_node: indexed(&gridded.static_allocations, |allocation| allocation.node.clone()),
+            of_prefix: indexed(&gridded.static_allocations, |allocation| {
+                Some(allocation.prefix.net())
+            }),
             static_allocations: gridded.static_allocations,
             node_selector: spec.node_selector.clone(),
             exclusions: Exclusions::new(gridded.excluded_ranges.iter().copied(), gridded.excluded_indexes),
@@ -90,9 +97,13 @@ impl CidrPoolConfig {
     /// The static allocation of `node`.
     #[must_use]
     pub fn static_allocation_of(&self, node: &str) -> Option<&StaticAllocation> {
-        self.static_allocations
-            .iter()
-            .find(|allocation| allocation.node.as_deref() == Some(node))
+        self.static_allocations.get(*self.of_node.get(node)?)
+    }
+
+    /// The static allocation of `prefix`.
+    #[must_use]
+    pub fn static_allocation_at(&self, prefix: &Subnet) -> Option<&StaticAllocation> {
+        self.static_allocations.get(*self.of_prefix.get(&prefix.net())?)
     }
 
     /// The gateway that `node` has when its prefix is `prefix`: that of its static allocation of this prefix, else the one
@@ -110,6 +121,16 @@ impl CidrPoolConfig {
     pub fn has_gateways(&self) -> bool {
         self.gateway_index.is_some()
     }
+}
+
+/// Where in `allocations` each of these keys is.
+fn indexed<K: Ord>(
+    allocations: &[StaticAllocation],
+    key: impl Fn(&StaticAllocation) -> Option<K>,
+) -> BTreeMap<K, usize> {
+    let keys = allocations.iter().enumerate();
+    keys.filter_map(|(i, allocation)| Some((key(allocation)?, i)))
+        .collect()
 }
 
 /// How the network is cut.
@@ -308,7 +329,14 @@ mod tests {
             config.gateway_of("host-b", &own.prefix),
             "192.168.5.1".parse().ok()
         );
-        assert_eq!(config.static_allocations[1].node, None);
+        assert_eq!(config.static_allocation_of("host-b"), None);
+        assert_eq!(config.static_allocation_at(&own.prefix), Some(own));
+        let of_nobody = Subnet::parse("192.168.6.0/24").unwrap();
+        assert_eq!(config.static_allocation_at(&of_nobody).unwrap().node, None);
+        assert_eq!(
+            config.static_allocation_at(&Subnet::parse("192.168.8.0/24").unwrap()),
+            None
+        );
     }
 
     /// Contract B.12.7: the broadcast address of IPv4 and every network address are out, but for the smallest prefixes.

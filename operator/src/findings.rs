@@ -47,6 +47,8 @@ pub enum Findings {
 /// Words that differ between the kinds of pools.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
+    /// Why an entry is stale whose text says no range.
+    pub no_range: &'static str,
     /// Reason of events and conditions: no range is free.
     pub no_room: &'static str,
     /// Text of the event that says so of a node, contract B.8.
@@ -253,6 +255,7 @@ mod tests {
     use super::*;
 
     const WORDS: Words = Words {
+        no_range: "no range",
         no_room: "NoFreeRanges",
         no_room_event: |node| format!("none for {node}"),
     };

@@ -22,13 +22,14 @@ async fn controller(flags: Flags, shutdown: Shutdown) -> Result<(), Fatal> {
     let registry = metrics::process_registry();
     let readiness = Readiness::new();
     let gates = Gates::of(&readiness);
+    let neighbours = Neighbours::new();
     let webhook = if flags.webhook {
         let settings = webhook::Settings {
             address: flags.webhook_bind_address,
             folder: certificate::usual_folder(),
             context: Context {
                 pools_namespace: flags.ippools_namespace.clone(),
-                neighbours: Neighbours::new(),
+                neighbours: neighbours.clone(),
             },
         };
         Webhook::bind(settings, &registry, &readiness).await?
@@ -55,7 +56,7 @@ async fn controller(flags: Flags, shutdown: Shutdown) -> Result<(), Fatal> {
             None => Ok(()),
         }
     };
-    let controller = run::run(settings, client, &registry, gates, shutdown.clone());
+    let controller = run::run(settings, client, &registry, gates, neighbours, shutdown.clone());
     tokio::select! {
         // Both end once they are asked to, or all does with the error of one.
         ended = async { tokio::try_join!(controller, webhook) } => ended.map(|_| ()),

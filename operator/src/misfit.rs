@@ -1,90 +1,40 @@
-//! Which entries of an IPPool's status no longer fit, and why. They stand nevertheless: pods may be using them.
+//! Which entries of a status no longer fit, and why. They stand nevertheless: pods may be using them.
 
 use std::collections::HashSet;
-use std::fmt;
 
-use api::ippool::Allocation;
-use api::ippool_config::IpPoolConfig;
-use api::node_pool::allocated_range;
 use api::range::Range;
-use k8s_openapi::api::core::v1::NodeSelector;
 
 use crate::nodes::{Nodes, Standing, standing};
+use crate::pool::{Entry, Pool, Rules};
 
-/// Why an entry doesn't fit. If there are several reasons, the first in this order is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Misfit<'a> {
-    /// Its text says no range.
-    NoRange,
-    /// It shares addresses with the entry of this node.
-    Intersects(&'a str),
-    /// An earlier entry of the same node is the one that counts.
-    Second,
-    NodeGone,
-    NotSelected,
-    OutsideSubnet,
-    OffGrid,
-    JustTheGateway,
-    Excluded,
-}
-
-impl fmt::Display for Misfit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoRange => "not a range of addresses",
-            Self::Intersects(other) => return write!(f, "shares addresses with the entry of {other}"),
-            Self::Second => "a second entry of this node",
-            Self::NodeGone => "node is gone",
-            Self::NotSelected => "node is no longer selected",
-            Self::OutsideSubnet => "outside the subnet",
-            Self::OffGrid => "not a block of the current perNodeBlockSize",
-            Self::JustTheGateway => "just the gateway",
-            Self::Excluded => "excluded as a whole",
-        })
-    }
-}
-
-/// Every entry that doesn't fit, in the order of the status: name of its node, and why.
-pub(crate) fn misfits(
-    selector: Option<&NodeSelector>,
-    nodes: &Nodes,
-    config: &IpPoolConfig,
-    allocations: &[Allocation],
-) -> Vec<(String, String)> {
-    let ranges: Vec<Option<Range>> = allocations.iter().map(allocated_range).collect();
+/// Every entry that doesn't fit, in the order of the status: name of its node, and why. If there are several reasons, the
+/// first that is looked for here is told.
+pub(crate) fn misfits<K: Pool>(pool: &K, rules: &K::Rules, nodes: &Nodes) -> Vec<(String, String)> {
+    let entries = pool.entries();
+    let ranges: Vec<Option<Range>> = entries.iter().map(Entry::range).collect();
     let neighbours = neighbours(&ranges);
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    for (i, allocation) in allocations.iter().enumerate() {
-        let node = allocation.node_name.as_str();
-        let first = seen.insert(node);
-        let misfit = match (ranges[i], neighbours[i]) {
-            (None, _) => Some(Misfit::NoRange),
-            (Some(_), Some(other)) => Some(Misfit::Intersects(&allocations[other].node_name)),
-            (Some(_), None) if !first => Some(Misfit::Second),
-            (Some(range), None) => match standing(selector, nodes.get(node)) {
-                Standing::Gone => Some(Misfit::NodeGone),
-                Standing::NotSelected => Some(Misfit::NotSelected),
-                Standing::Selected | Standing::Unknown(_) => misfit_of_range(&range, config),
+    for (i, entry) in entries.iter().enumerate() {
+        let node = entry.node();
+        // Of several entries of a node, the first is the one that counts.
+        let is_first = seen.insert(node);
+        let reason = match (ranges[i], neighbours[i]) {
+            (None, _) => Some(K::WORDS.no_range.to_owned()),
+            (Some(_), Some(other)) => {
+                let other = entries[other].node();
+                Some(format!("shares addresses with the entry of {other}"))
+            }
+            (Some(_), None) if !is_first => Some("a second entry of this node".to_owned()),
+            (Some(range), None) => match standing(pool.selector(), nodes.get(node).map(AsRef::as_ref)) {
+                Standing::Gone => Some("node is gone".to_owned()),
+                Standing::NotSelected => Some("node is no longer selected".to_owned()),
+                Standing::Selected | Standing::Unknown(_) => rules.misfit(entry, &range),
             },
         };
-        found.extend(misfit.map(|misfit| (node.to_owned(), misfit.to_string())));
+        found.extend(reason.map(|reason| (node.to_owned(), reason)));
     }
     found
-}
-
-fn misfit_of_range(range: &Range, config: &IpPoolConfig) -> Option<Misfit<'static>> {
-    if !config.subnet.usable().contains_range(range) {
-        Some(Misfit::OutsideSubnet)
-    } else if config.layout.ordinal_of(range).is_none() {
-        Some(Misfit::OffGrid)
-    } else if range.size() == 1 && config.gateway == Some(range.first()) {
-        Some(Misfit::JustTheGateway)
-    } else if config.layout.is_excluded(range, &config.exclusions) {
-        Some(Misfit::Excluded)
-    } else {
-        None
-    }
 }
 
 /// For each range one that it intersects, by index.

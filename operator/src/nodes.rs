@@ -1,12 +1,14 @@
 //! The nodes of the cluster as a selector sees them, and which pools a change of one concerns.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::selector::{self, NodeLabels, SelectorError};
 use k8s_openapi::api::core::v1::NodeSelector;
 
-/// Every node of the cluster by name, in the order in which ranges are dealt.
-pub type Nodes = BTreeMap<String, NodeLabels>;
+/// Every node of the cluster by name, in the order in which ranges are dealt. Those who look after different kinds of pools
+/// share what is known of each.
+pub type Nodes = BTreeMap<String, Arc<NodeLabels>>;
 
 /// What a node is to a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What the controller's caches hold.
 
+use std::sync::Arc;
+
 use api::selector::NodeLabels;
 use k8s_openapi::api::core::v1::Node;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -10,14 +12,14 @@ use crate::pool::Pool;
 
 /// Of a node's metadata, what a selector can see.
 #[must_use]
-pub fn node_labels(node: PartialObjectMeta<Node>) -> NodeLabels {
-    NodeLabels {
+pub fn node_labels(node: PartialObjectMeta<Node>) -> Arc<NodeLabels> {
+    Arc::new(NodeLabels {
         name: node.metadata.name.unwrap_or_default(),
         labels: node.metadata.labels.unwrap_or_default(),
-    }
+    })
 }
 
-impl Cached for NodeLabels {
+impl Cached for Arc<NodeLabels> {
     fn name(&self) -> &str {
         &self.name
     }

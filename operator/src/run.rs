@@ -1,13 +1,17 @@
 //! The controller, put together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
-use futures::StreamExt;
+use api::selector::NodeLabels;
+use futures::{FutureExt, StreamExt, future};
 use k8s_openapi::api::core::v1::Node;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Client};
 use process::Fatal;
+use process::readiness::Gate;
 use process::shutdown::Shutdown;
 use prometheus::Registry;
 use tokio::task::JoinSet;
@@ -22,9 +26,11 @@ use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::objects::{PoolObject, node_labels};
 use crate::pool::Pool;
+use crate::served::wait_until_served;
 use crate::status::StatusWriter;
 use crate::tools::{Gates, Tools};
 use crate::watch::{self, Events};
+use crate::webhook::neighbours::Neighbours;
 use crate::worker::Worker;
 
 /// How long a write that is under way may go on once the process is asked to end.
@@ -47,6 +53,7 @@ pub async fn run(
     client: Client,
     registry: &Registry,
     gates: Gates,
+    neighbours: Neighbours,
     shutdown: Shutdown,
 ) -> Result<(), Fatal> {
     let metrics = Metrics::new(registry)?;
@@ -71,22 +78,24 @@ pub async fn run(
 
     let tools = Tools {
         leadership,
-        writer: StatusWriter::new(client.clone(), &settings.pools_namespace),
         recorder,
         metrics: metrics.clone(),
         gates,
+        neighbours,
     };
-    let worker = Worker::<IPPool>::new(tools).run(
-        nodes(client.clone()),
-        pools(Api::namespaced(client, &settings.pools_namespace)),
-        shutdown.clone(),
+    let (telling, [for_ippools, for_cidrpools]) = watch::shared(nodes(client.clone()));
+    background.spawn(telling);
+    let place = (client, settings.pools_namespace.as_str());
+    let workers = future::join(
+        work::<IPPool>(&tools, &place, for_ippools, shutdown.clone()),
+        work::<CIDRPool>(&tools, &place, for_cidrpools, shutdown.clone()),
     );
-    tokio::pin!(worker);
+    tokio::pin!(workers);
     tokio::select! {
-        () = &mut worker => {}
+        _ = &mut workers => {}
         () = shutdown.requested() => {
-            // It stops by itself, unless it waits for an answer.
-            if timeout(LAST_WRITE, &mut worker).await.is_err() {
+            // They stop by themselves, unless they wait for an answer.
+            if timeout(LAST_WRITE, &mut workers).await.is_err() {
                 tracing::warn!("a status write was under way and is left to itself");
             }
         }
@@ -104,7 +113,19 @@ pub async fn run(
     Ok(())
 }
 
-fn nodes(client: Client) -> Events<api::selector::NodeLabels> {
+/// Works on the pools of one kind.
+fn work<K: Pool>(
+    tools: &Tools,
+    (client, namespace): &(Client, &str),
+    nodes: Events<Arc<NodeLabels>>,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + use<K> {
+    let writer = StatusWriter::new(client.clone(), namespace);
+    let pools = pools::<K>(client.clone(), namespace, tools.gates.of_kind(K::KIND).clone());
+    Worker::new(tools.clone(), writer).run(nodes, pools, shutdown)
+}
+
+fn nodes(client: Client) -> Events<Arc<NodeLabels>> {
     let nodes: Api<PartialObjectMeta<Node>> = Api::all(client);
     watch::events(
         nodes,
@@ -115,14 +136,20 @@ fn nodes(client: Client) -> Events<api::selector::NodeLabels> {
     .boxed()
 }
 
-fn pools<K: Pool>(pools: Api<DeserializeGuard<K>>) -> Events<PoolObject<K>> {
-    watch::events(
-        pools,
-        "pools",
-        "see config/crd for the CRDs and config/operator/role.yaml for the rights that are needed",
-    )
-    .map(|event| cache::map(event, PoolObject::from))
-    .boxed()
+/// The pools of one kind. Readiness, which `gate` is for, doesn't wait for a kind that the API server doesn't serve: of that
+/// kind there is no pool.
+fn pools<K: Pool>(client: Client, namespace: &str, gate: Gate) -> Events<PoolObject<K>> {
+    let pools: Api<DeserializeGuard<K>> = Api::namespaced(client.clone(), namespace);
+    let once_served = async move {
+        wait_until_served::<K>(client, move || gate.open()).await;
+        watch::events(
+            pools,
+            K::plural(&()),
+            "see config/crd for the CRDs and config/operator/role.yaml for the rights that are needed",
+        )
+        .map(|event| cache::map(event, PoolObject::from))
+    };
+    once_served.flatten_stream().boxed()
 }
 
 /// Keeps the metric of leadership true.

@@ -1,32 +1,36 @@
-//! What the worker works with.
+//! What the workers share.
 
+use api::pool_key::PoolKind;
 use process::readiness::{Gate, Readiness};
 
 use crate::events::Recorder;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
-use crate::status::StatusWriter;
+use crate::webhook::neighbours::Neighbours;
 
-/// What the loop works with.
-#[derive(Debug)]
-pub struct Tools<K> {
+/// What a loop works with.
+#[derive(Clone, Debug)]
+pub struct Tools {
     /// Whether it may write.
     pub leadership: Leadership,
-    /// Writes statuses.
-    pub writer: StatusWriter<K>,
     /// Posts events.
     pub recorder: Recorder,
     /// Counts.
     pub metrics: Metrics,
     /// Opened when it knows what there is.
     pub gates: Gates,
+    /// Told of each pool's network.
+    pub neighbours: Neighbours,
 }
 
-/// What readiness waits for.
+/// What readiness waits for: the nodes, the pools of each kind that the API server serves, and one kind at least.
 #[derive(Clone, Debug)]
 pub struct Gates {
     pub(crate) nodes: Gate,
+    /// The pools of any kind.
     pub(crate) pools: Gate,
+    ippools: Gate,
+    cidrpools: Gate,
 }
 
 impl Gates {
@@ -36,6 +40,16 @@ impl Gates {
         Self {
             nodes: readiness.gate("nodes"),
             pools: readiness.gate("pools"),
+            ippools: readiness.gate("ippools"),
+            cidrpools: readiness.gate("cidrpools"),
+        }
+    }
+
+    /// The pools of this kind.
+    pub(crate) fn of_kind(&self, kind: PoolKind) -> &Gate {
+        match kind {
+            PoolKind::IpPool => &self.ippools,
+            PoolKind::CidrPool => &self.cidrpools,
         }
     }
 }

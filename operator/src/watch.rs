@@ -1,10 +1,13 @@
 //! Watching the API server.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{StreamExt, future};
+use futures::{FutureExt, SinkExt, StreamExt, future};
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
@@ -17,12 +20,12 @@ pub type Events<T> = BoxStream<'static, Event<T>>;
 /// Watches every object that `api` reaches. Failures are logged, once for each cause, and retried for ever; `what` says
 /// in the log what is watched, `hint` what to look at.
 #[must_use]
-pub fn events<K>(api: Api<K>, what: &'static str, hint: &'static str) -> Events<K>
+pub fn events<K>(api: Api<K>, what: impl Into<Cow<'static, str>>, hint: &'static str) -> Events<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut log = Log {
-        what,
+        what: what.into(),
         hint,
         failing: None,
     };
@@ -43,9 +46,26 @@ where
         .boxed()
 }
 
+/// How many events one of two listeners may be ahead of the other.
+const AHEAD: usize = 256;
+
+/// One watch, told to two, so that the API server has one to serve. Each gets every event, in order, while the future runs
+/// and both listen.
+#[must_use]
+pub fn shared<T>(events: Events<T>) -> (BoxFuture<'static, ()>, [Events<T>; 2])
+where
+    T: Clone + Send + 'static,
+{
+    let (to_one, one) = mpsc::channel(AHEAD);
+    let (to_other, other) = mpsc::channel(AHEAD);
+    // Ends with an error when one stops to listen, at the end of the process.
+    let telling = events.map(Ok).forward(to_one.fanout(to_other)).map(drop);
+    (telling.boxed(), [one.boxed(), other.boxed()])
+}
+
 /// Says a failure once, and that it is over.
 struct Log {
-    what: &'static str,
+    what: Cow<'static, str>,
     hint: &'static str,
     failing: Option<String>,
 }
@@ -88,7 +108,7 @@ fn described(error: &watcher::Error, hint: &str) -> String {
 
 /// Waits between attempts: from a fifth of a second to five, so that an API server that comes back is soon noticed.
 #[derive(Debug)]
-struct Retries(Duration);
+pub(crate) struct Retries(Duration);
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);

@@ -1,8 +1,10 @@
 //! The loop that keeps pools planned: it takes in what the watches say, and plans each pool that something changed for.
 //!
-//! One task owns all of it, so there is nothing to lock. One write is under way at a time.
+//! Each kind of pool has a loop of its own, which owns what it knows, so there is nothing to lock. It has one write under
+//! way at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::pool_key::PoolKey;
 use api::selector::NodeLabels;
@@ -23,15 +25,16 @@ use crate::nodes::wakes;
 use crate::objects::PoolObject;
 use crate::pace::Pace;
 use crate::pool::{Plan, Pool, World};
-use crate::status::Outcome;
+use crate::status::{Outcome, StatusWriter};
 use crate::tools::Tools;
 use crate::watch::Events;
 
 /// The loop, for the pools of one kind.
 #[derive(Debug)]
 pub struct Worker<K> {
-    tools: Tools<K>,
-    nodes: Cache<NodeLabels>,
+    tools: Tools,
+    writer: StatusWriter<K>,
+    nodes: Cache<Arc<NodeLabels>>,
     pools: Cache<PoolObject<K>>,
     work: BTreeMap<String, Work>,
     /// Whether the API server keeps conditions, as far as the last write told.
@@ -66,9 +69,10 @@ async fn answer<K: Pool>(write: &mut Option<Write<K>>) -> Result<Outcome<K>, Cal
 impl<K: Pool> Worker<K> {
     /// One that knows nothing yet.
     #[must_use]
-    pub fn new(tools: Tools<K>) -> Self {
+    pub fn new(tools: Tools, writer: StatusWriter<K>) -> Self {
         Self {
             tools,
+            writer,
             nodes: Cache::default(),
             pools: Cache::default(),
             work: BTreeMap::new(),
@@ -79,7 +83,7 @@ impl<K: Pool> Worker<K> {
     /// Works until `shutdown` is requested; a write that is under way then is waited for.
     pub async fn run(
         mut self,
-        mut nodes: Events<NodeLabels>,
+        mut nodes: Events<Arc<NodeLabels>>,
         mut pools: Events<PoolObject<K>>,
         shutdown: Shutdown,
     ) {
@@ -137,12 +141,12 @@ impl<K: Pool> Worker<K> {
         }
     }
 
-    fn node_event(&mut self, event: Event<NodeLabels>) {
+    fn node_event(&mut self, event: Event<Arc<NodeLabels>>) {
         let was_synced = self.nodes.is_synced();
         let changes = self.nodes.apply(event);
         if !was_synced {
             if self.nodes.is_synced() {
-                tracing::info!(nodes = changes.len(), "nodes are known");
+                tracing::info!(nodes = changes.len(), kind = %K::KIND, "nodes are known");
                 self.tools.gates.nodes.open();
                 self.want_all();
             }
@@ -153,8 +157,9 @@ impl<K: Pool> Worker<K> {
             let Some(Ok(pool)) = self.pools.get(name).map(PoolObject::pool) else {
                 continue;
             };
-            let concerns = |change: &Change<NodeLabels>| {
-                let (before, after) = (change.before.as_ref(), self.nodes.get(&change.name));
+            let concerns = |change: &Change<Arc<NodeLabels>>| {
+                let (before, after) = (change.before.as_deref(), self.nodes.get(&change.name));
+                let after = after.map(AsRef::as_ref);
                 wakes(pool.selector(), before, after, || pool.holds(&change.name))
             };
             if changes.iter().any(concerns) {
@@ -168,6 +173,7 @@ impl<K: Pool> Worker<K> {
         let changes = self.pools.apply(event);
         if !was_synced && self.pools.is_synced() {
             tracing::info!(pools = changes.len(), kind = %K::KIND, "pools are known");
+            self.tools.gates.of_kind(K::KIND).open();
             self.tools.gates.pools.open();
         }
         for change in changes {
@@ -177,7 +183,10 @@ impl<K: Pool> Worker<K> {
 
     /// Takes note that a pool is not what it was.
     fn pool_changed(&mut self, name: &str) {
-        match self.pools.get(name).map(PoolObject::pool) {
+        let pool = self.pools.get(name).map(PoolObject::pool);
+        let network = pool.and_then(|pool| pool.ok()?.network());
+        self.tools.neighbours.set(K::KIND, name, network);
+        match pool {
             None => {
                 self.work.remove(name);
                 self.tools.metrics.forget(PoolKey::new(K::KIND, name).as_str());
@@ -212,7 +221,7 @@ impl<K: Pool> Worker<K> {
             self.settle(&pool, plan);
             return None;
         };
-        let (key, writer) = (pool.key(), self.tools.writer.clone());
+        let (key, writer) = (pool.key(), self.writer.clone());
         let leadership = self.tools.leadership.clone();
         let outcome = async move {
             // The last look before the request: a plan takes its time, and so does what is taken in before this is polled.

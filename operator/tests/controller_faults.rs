@@ -293,7 +293,7 @@ async fn asked_to_end_it_ends_within_a_second_whatever_it_waits_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_request_the_end_is_the_same() {
     let mut ends = BTreeSet::new();
-    for kill_at in 1..=12 {
+    for kill_at in 1..=16 {
         let server = ApiServer::start().await;
         for i in 0..40 {
             put_node(&server, &format!("node-{i}"), "worker");

@@ -16,9 +16,12 @@ use tokio::sync::watch;
 
 pub(crate) const NODES: &str = "/api/v1/nodes";
 pub(crate) const POOLS: &str = "/apis/nv-ipam.nvidia.com/v1alpha1/namespaces/kube-system/ippools";
+pub(crate) const CIDRPOOLS: &str = "/apis/nv-ipam.nvidia.com/v1alpha1/namespaces/kube-system/cidrpools";
 pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 pub(crate) const EVENTS: &str = "/api/v1/namespaces/kube-system/events";
-const COLLECTIONS: [&str; 4] = [NODES, POOLS, LEASES, EVENTS];
+const COLLECTIONS: [&str; 5] = [NODES, POOLS, CIDRPOOLS, LEASES, EVENTS];
+/// Where it says which kinds of pools it serves.
+pub(crate) const DISCOVERY: &str = "/apis/nv-ipam.nvidia.com/v1alpha1";
 
 /// How a watcher is told that the version it wants to go on from is too old.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,10 @@ pub(crate) struct Faults {
     pub(crate) before_status_write: Option<Hook>,
     /// The CRD doesn't know conditions.
     pub(crate) prune_conditions: bool,
+    /// These kinds are not served: no CRD of theirs is there.
+    pub(crate) unserved: Vec<&'static str>,
+    /// Listing these collections is forbidden.
+    pub(crate) forbidden: Vec<&'static str>,
     /// Events are forbidden.
     pub(crate) forbid_events: bool,
     /// Status writes are never answered, and not done.
@@ -210,7 +217,36 @@ impl ApiServer {
         Body::from_stream(events).into_response()
     }
 
-    async fn status_write(&self, path: &str, new: Value) -> Response {
+    /// Which kinds it serves.
+    fn discovery(&self) -> Response {
+        let unserved = &self.faults.lock().unwrap().unserved;
+        let served: Vec<Value> = ["cidrpools", "ippools"]
+            .into_iter()
+            .filter(|name| !unserved.contains(name))
+            .map(|name| json!({"name": name, "singularName": "", "namespaced": true, "kind": "", "verbs": ["list"]}))
+            .collect();
+        if served.is_empty() {
+            return failure(StatusCode::NOT_FOUND, "NotFound", "page not found");
+        }
+        json_response(&json!({"kind": "APIResourceList", "apiVersion": "v1",
+            "groupVersion": "nv-ipam.nvidia.com/v1alpha1", "resources": served}))
+    }
+
+    /// Why a list is refused.
+    fn refused(&self, collection: &str) -> Option<Response> {
+        let faults = self.faults.lock().unwrap();
+        if faults.forbidden.contains(&collection) {
+            return Some(failure(StatusCode::FORBIDDEN, "Forbidden", "it is forbidden"));
+        }
+        let unserved = faults
+            .unserved
+            .iter()
+            .any(|name| collection.ends_with(&format!("/{name}")));
+        unserved.then(|| failure(StatusCode::NOT_FOUND, "NotFound", "page not found"))
+    }
+
+    async fn status_write(&self, collection: &'static str, name: &str, new: Value) -> Response {
+        let path = &format!("{collection}/{name}");
         let hook = self.faults.lock().unwrap().before_status_write.take();
         if let Some(hook) = hook {
             hook(self);
@@ -244,7 +280,7 @@ impl ApiServer {
         if next == current {
             return json_response(&next);
         }
-        json_response(&self.put(POOLS, next))
+        json_response(&self.put(collection, next))
     }
 
     fn write(
@@ -283,6 +319,15 @@ async fn serve(State(server): State<ApiServer>, request: Request) -> Response {
     let path = parts.uri.path().to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let body: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
+    if path == DISCOVERY {
+        *server
+            .data()
+            .requests
+            .entry(format!("GET {DISCOVERY}"))
+            .or_default() += 1;
+        server.changed.send_modify(|_| {});
+        return server.discovery();
+    }
     let collection = COLLECTIONS
         .into_iter()
         .find(|c| {
@@ -313,6 +358,9 @@ async fn serve(State(server): State<ApiServer>, request: Request) -> Response {
             server.watch(collection, since.unwrap_or_default())
         }
         (&Method::GET, []) => {
+            if let Some(refused) = server.refused(collection) {
+                return refused;
+            }
             let (items, version) = (server.list(collection), server.data().version);
             json_response(&json!({"apiVersion": "v1", "kind": "List", "items": items,
                 "metadata": {"resourceVersion": version.to_string()}}))
@@ -321,7 +369,7 @@ async fn serve(State(server): State<ApiServer>, request: Request) -> Response {
             Some(object) => json_response(&object),
             None => failure(StatusCode::NOT_FOUND, "NotFound", "no such object"),
         },
-        (&Method::PUT, [name, "status"]) => server.status_write(&format!("{collection}/{name}"), body).await,
+        (&Method::PUT, [name, "status"]) => server.status_write(collection, name, body).await,
         _ if collection == EVENTS && server.faults.lock().unwrap().forbid_events => {
             failure(StatusCode::FORBIDDEN, "Forbidden", "events is forbidden")
         }

@@ -7,6 +7,7 @@ use kube::{Client, Config};
 use operator::election::Timing;
 use operator::run::{self, Settings};
 use operator::tools::Gates;
+use operator::webhook::neighbours::Neighbours;
 use process::Fatal;
 use process::readiness::Readiness;
 use process::shutdown::Shutdown;
@@ -14,12 +15,13 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::api_server::{ApiServer, NODES, POOLS};
+use super::api_server::{ApiServer, CIDRPOOLS, NODES, POOLS};
 use super::worker_selector;
 
 pub(crate) struct Controller {
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
+    pub(crate) neighbours: Neighbours,
     pub(crate) shutdown: Shutdown,
     pub(crate) running: JoinHandle<Result<(), Fatal>>,
 }
@@ -32,14 +34,15 @@ impl Controller {
             election: Some(("kube-system".to_owned(), Timing::default())),
         };
         let (registry, readiness, shutdown) = (Registry::new(), Readiness::new(), Shutdown::new());
-        let gates = Gates::of(&readiness);
+        let (gates, neighbours) = (Gates::of(&readiness), Neighbours::new());
         let running = tokio::spawn({
-            let (registry, shutdown) = (registry.clone(), shutdown.clone());
-            async move { run::run(settings, client, &registry, gates, shutdown).await }
+            let (registry, neighbours, shutdown) = (registry.clone(), neighbours.clone(), shutdown.clone());
+            async move { run::run(settings, client, &registry, gates, neighbours, shutdown).await }
         });
         Self {
             registry,
             readiness,
+            neighbours,
             shutdown,
             running,
         }
@@ -111,12 +114,25 @@ pub(crate) fn put_pool(server: &ApiServer, spec: &Value) {
     );
 }
 
+pub(crate) fn put_cidrpool(server: &ApiServer, spec: &Value) {
+    server.put(
+        CIDRPOOLS,
+        json!({"apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "CIDRPool",
+            "metadata": {"name": "pool1", "namespace": "kube-system"}, "spec": spec}),
+    );
+}
+
 pub(crate) fn seed_spec() -> Value {
     json!({"subnet": "192.168.0.0/16", "perNodeBlockSize": 24, "gateway": "192.168.0.1", "nodeSelector": worker_selector()})
 }
 
 pub(crate) fn allocations(server: &ApiServer) -> Vec<Value> {
-    let pool = server.get(POOLS, "pool1").unwrap();
+    allocations_in(server, POOLS)
+}
+
+/// What is allocated of the pool in this collection.
+pub(crate) fn allocations_in(server: &ApiServer, collection: &str) -> Vec<Value> {
+    let pool = server.get(collection, "pool1").unwrap();
     pool["status"]["allocations"]
         .as_array()
         .cloned()

@@ -5,6 +5,7 @@
 pub(crate) mod api_server;
 pub(crate) mod controller;
 
+use api::cidrpool::{CIDRPool, CIDRPoolAllocation};
 use api::ippool::{Allocation, IPPool};
 use api::selector::NodeLabels;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -24,7 +25,7 @@ pub(crate) fn node(name: &str, role: &str) -> NodeLabels {
 pub(crate) fn workers(names: &[&str]) -> Nodes {
     names
         .iter()
-        .map(|name| ((*name).to_owned(), node(name, "worker")))
+        .map(|name| ((*name).to_owned(), node(name, "worker").into()))
         .collect()
 }
 
@@ -34,8 +35,17 @@ pub(crate) fn worker_selector() -> Value {
 }
 
 pub(crate) fn pool(spec: &Value) -> IPPool {
+    pool_of(spec)
+}
+
+pub(crate) fn cidrpool(spec: &Value) -> CIDRPool {
+    pool_of(spec)
+}
+
+/// A pool of any kind.
+pub(crate) fn pool_of<K: Pool>(spec: &Value) -> K {
     serde_json::from_value(json!({
-        "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
+        "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": K::kind(&()),
         "metadata": {"name": "pool1", "namespace": "kube-system", "uid": "u1", "generation": 1},
         "spec": spec,
     }))
@@ -50,16 +60,26 @@ pub(crate) fn entry(node: &str, start: &str, end: &str) -> Allocation {
     }
 }
 
-pub(crate) fn allocations(pool: &IPPool) -> &[Allocation] {
-    pool.status.as_ref().map_or(&[], |status| &status.allocations)
+pub(crate) fn prefix(node: &str, prefix: &str, gateway: &str) -> CIDRPoolAllocation {
+    CIDRPoolAllocation {
+        node_name: node.to_owned(),
+        gateway: gateway.to_owned(),
+        prefix: prefix.to_owned(),
+    }
+}
+
+pub(crate) fn allocations<K: Pool>(pool: &K) -> &[K::Entry] {
+    pool.entries()
+}
+
+/// `pool`, with this status.
+pub(crate) fn with_entries<K: Pool>(mut pool: K, entries: &[K::Entry]) -> K {
+    *pool.status_mut() = Some(K::status_of(entries.to_vec(), Vec::new()));
+    pool
 }
 
 /// The plan for `pool`, at a time of which each test has only one.
-pub(crate) fn plan(
-    pool: &IPPool,
-    nodes: &Nodes,
-    said: Option<&Said>,
-) -> Plan<<IPPool as kube::core::object::HasStatus>::Status> {
+pub(crate) fn plan<K: Pool>(pool: &K, nodes: &Nodes, said: Option<&Said>) -> Plan<K::Status> {
     pool.plan(&World {
         nodes,
         now: Time(Timestamp::UNIX_EPOCH),
@@ -69,17 +89,17 @@ pub(crate) fn plan(
 }
 
 /// `pool` with what is planned for it.
-pub(crate) fn planned(pool: &IPPool, nodes: &Nodes) -> IPPool {
+pub(crate) fn planned<K: Pool>(pool: &K, nodes: &Nodes) -> K {
     let mut pool = pool.clone();
     if let Some(status) = plan(&pool, nodes, None).status {
-        pool.status = Some(status);
+        *pool.status_mut() = Some(status);
     }
     pool
 }
 
-pub(crate) fn condition(pool: &IPPool, type_: &str) -> (String, String, String) {
-    let conditions = &pool.status.as_ref().unwrap().conditions;
-    let condition = conditions.iter().find(|c| c.type_ == type_).unwrap();
+/// Status, reason and message.
+pub(crate) fn condition<K: Pool>(pool: &K, type_: &str) -> (String, String, String) {
+    let condition = pool.conditions().iter().find(|c| c.type_ == type_).unwrap();
     (
         condition.status.clone(),
         condition.reason.clone(),

@@ -18,7 +18,7 @@ fn seed_pool() -> api::ippool::IPPool {
 #[test]
 fn the_seeds_example_gets_the_seeds_status() {
     let mut nodes = workers(&["k8s-master", "host-c", "host-a", "host-b"]);
-    nodes.insert("infra".to_owned(), node("infra", "infra"));
+    nodes.insert("infra".to_owned(), node("infra", "infra").into());
     let planned = planned(&seed_pool(), &nodes);
     let status = serde_json::to_value(planned.status.as_ref().unwrap()).unwrap();
     assert_eq!(
@@ -76,7 +76,7 @@ fn what_stands_is_kept_byte_for_byte_and_named_when_it_no_longer_fits() {
     let mut nodes: Nodes = workers(&[
         "excluded", "new", "off-grid", "outside", "over-1", "over-2", "over-3", "twice",
     ]);
-    nodes.insert("unselected".to_owned(), node("unselected", "infra"));
+    nodes.insert("unselected".to_owned(), node("unselected", "infra").into());
     let plan = plan(&pool, &nodes, None);
     assert_eq!(plan.stale, Some(9));
     let pool = planned(&pool, &nodes);
