@@ -43,7 +43,7 @@ pub enum AnswerError {
     #[error("unexpected Gateway address format, received value: {0}")]
     Gateway(String),
     /// Not a CIDR.
-    #[error("unexpected Route destination format, received value: {0}")]
+    #[error("unexpected Route destination format, received value: {0}, error: invalid CIDR address: {0}")]
     Route(String),
 }
 

@@ -212,7 +212,7 @@ fn an_answer_that_can_t_be_right_is_refused() {
     );
     assert_eq!(
         refused("10.0.0.2/24", "10.0.0.1", &["0.0.0.0"]),
-        "unexpected Route destination format, received value: 0.0.0.0"
+        "unexpected Route destination format, received value: 0.0.0.0, error: invalid CIDR address: 0.0.0.0"
     );
     let nothing = Answer::read(&AllocateResponse::default(), 1).unwrap_err();
     assert_eq!(

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rpc::v1::ipam_service_client::IpamServiceClient;
 use rpc::v1::{
-    AllocateRequest, AllocateResponse, DeallocateRequest, IpamParameters, IsAllocatedRequest, StatusRequest,
+    AllocateRequest, AllocateResponse, CollectGarbageRequest, DeallocateRequest, IpamParameters,
+    IsAllocatedRequest, StatusRequest,
 };
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::{Channel, Endpoint};
@@ -54,6 +55,14 @@ impl Client<'_> {
             client.deallocate(request).await
         })
         .map(drop)
+    }
+
+    /// GC: how many addresses it released.
+    pub fn collect_garbage(&self, message: CollectGarbageRequest) -> Result<u32, Failure> {
+        self.call(message, async |mut client, request| {
+            client.collect_garbage(request).await
+        })
+        .map(|response| response.released)
     }
 
     /// STATUS.

@@ -15,7 +15,7 @@ pub enum Verb {
     Check(Attachment),
     /// Release what the container's interface holds.
     Del(Attachment),
-    /// Release everything that isn't in a list of what is alive.
+    /// Release what isn't in a list of what is alive.
     Gc,
     /// Can an ADD be served now?
     Status,

@@ -84,7 +84,13 @@ impl Failure {
         }
     }
 
-    /// The CNI error code of an ADD, DEL or CHECK that failed so.
+    /// Whether the daemon answered that it doesn't have the method: one of the Go implementation, or an older one.
+    #[must_use]
+    pub fn is_unknown_method(&self) -> bool {
+        self.kind == Kind::Refused && self.code == GrpcCode::Unimplemented
+    }
+
+    /// The CNI error code of an ADD, DEL, CHECK or GC that failed so.
     #[must_use]
     pub fn cni_code(&self) -> Code {
         match self.kind {
@@ -99,7 +105,7 @@ impl fmt::Display for Failure {
         write!(
             f,
             "rpc error: code = {} desc = {}",
-            go_name(self.code),
+            rpc::code::name(self.code),
             self.message
         )
     }
@@ -108,29 +114,6 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 const WHAT_TO_DO: &str = "check that the nv-ipam node pod runs on this node, and its log";
-
-/// A status code as gRPC for Go prints it.
-fn go_name(code: GrpcCode) -> &'static str {
-    match code {
-        GrpcCode::Ok => "OK",
-        GrpcCode::Cancelled => "Canceled",
-        GrpcCode::Unknown => "Unknown",
-        GrpcCode::InvalidArgument => "InvalidArgument",
-        GrpcCode::DeadlineExceeded => "DeadlineExceeded",
-        GrpcCode::NotFound => "NotFound",
-        GrpcCode::AlreadyExists => "AlreadyExists",
-        GrpcCode::PermissionDenied => "PermissionDenied",
-        GrpcCode::ResourceExhausted => "ResourceExhausted",
-        GrpcCode::FailedPrecondition => "FailedPrecondition",
-        GrpcCode::Aborted => "Aborted",
-        GrpcCode::OutOfRange => "OutOfRange",
-        GrpcCode::Unimplemented => "Unimplemented",
-        GrpcCode::Internal => "Internal",
-        GrpcCode::Unavailable => "Unavailable",
-        GrpcCode::DataLoss => "DataLoss",
-        GrpcCode::Unauthenticated => "Unauthenticated",
-    }
-}
 
 #[cfg(test)]
 mod tests {

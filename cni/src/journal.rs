@@ -5,18 +5,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rpc::journal::{Entry, EntryError, FOLDER, SUFFIX, Stamp};
-use rustix::time::{ClockId, clock_gettime};
-
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+use rpc::journal::{Entry, EntryError, FOLDER, SUFFIX};
 
 /// Why a DEL could not be left in the journal. Nothing is left there then, or, if the process dies in the middle, a
 /// file that doesn't count.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The kernel's boot id can't be read.
-    #[error("reading {BOOT_ID}: {0}")]
-    Boot(#[source] io::Error),
+    /// It isn't known when the DEL began.
+    #[error(transparent)]
+    Clock(io::Error),
     /// A step on the way to the entry failed.
     #[error("{step} {}: {error}", path.display())]
     Step {
@@ -30,22 +27,6 @@ pub enum JournalError {
     /// The entry can't be written as JSON.
     #[error(transparent)]
     Entry(#[from] EntryError),
-}
-
-/// This moment, on the clock that orders reservations and entries.
-pub fn now() -> Result<Stamp, JournalError> {
-    let boot_id = fs::read_to_string(BOOT_ID)
-        .map_err(JournalError::Boot)?
-        .trim()
-        .to_owned();
-    let time = clock_gettime(ClockId::Boottime);
-    // Boot time is never negative, and its nanoseconds fit for 584 years.
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or_default();
-    Ok(Stamp {
-        boot_id,
-        boottime_ns: seconds * 1_000_000_000 + nanoseconds,
-    })
 }
 
 /// Writes `entry` into the journal in `socket_folder`, and returns its path when it is on stable storage.
@@ -104,10 +85,11 @@ mod tests {
     use rpc::v1::IpamParameters;
 
     use super::*;
+    use crate::clock;
 
     fn entry(container_id: &str) -> Entry {
         Entry::new(
-            now().unwrap(),
+            clock::now().unwrap(),
             &IpamParameters {
                 cni_containerid: container_id.into(),
                 cni_ifname: "net1".into(),

@@ -41,14 +41,15 @@ impl<'a> Object<'a> {
         serde_json::from_slice(json)
     }
 
+    /// Whether the member `name` is there, be it `null`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     /// The member `name`, if it is there and not `null`.
     pub fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, FieldError> {
-        let Some((_, raw)) = self
-            .members
-            .iter()
-            .rev()
-            .find(|(member, _)| member.eq_ignore_ascii_case(name))
-        else {
+        let Some(raw) = self.find(name) else {
             return Ok(None);
         };
         serde_json::from_str(raw.get()).map_err(|error| {
@@ -60,6 +61,12 @@ impl<'a> Object<'a> {
                 reason,
             }
         })
+    }
+
+    fn find(&self, name: &str) -> Option<&'a RawValue> {
+        let mut from_the_last = self.members.iter().rev();
+        let found = from_the_last.find(|(member, _)| member.eq_ignore_ascii_case(name));
+        found.map(|&(_, raw)| raw)
     }
 
     /// The member `name`, or the type's zero value.
@@ -90,13 +97,24 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// `value` as the CNI library prints results and errors: indented by four spaces, without a newline at the end.
+/// `value` as the CNI library prints results and errors: indented by four spaces, without a newline at the end, and
+/// with `<`, `>` and `&` escaped, as Go does in case somebody puts the text into HTML.
 pub fn to_indented(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    let mut out = Vec::new();
+    let mut text = Vec::new();
     value.serialize(&mut Serializer::with_formatter(
-        &mut out,
+        &mut text,
         PrettyFormatter::with_indent(b"    "),
     ))?;
+    let mut out = Vec::with_capacity(text.len());
+    // Outside of strings JSON has none of them.
+    for byte in text {
+        match byte {
+            b'<' => out.extend(br"\u003c"),
+            b'>' => out.extend(br"\u003e"),
+            b'&' => out.extend(br"\u0026"),
+            _ => out.push(byte),
+        }
+    }
     Ok(out)
 }
 
@@ -143,6 +161,14 @@ mod tests {
             "]".repeat(100_000)
         );
         assert_eq!(object(&deep).get::<String>("a").unwrap().unwrap(), "x");
+    }
+
+    #[test]
+    fn what_go_escapes_is_escaped() {
+        assert_eq!(
+            String::from_utf8(to_indented(&["<é> & \"x\"\n\u{7}"]).unwrap()).unwrap(),
+            "[\n    \"\\u003cé\\u003e \\u0026 \\\"x\\\"\\n\\u0007\"\n]"
+        );
     }
 
     #[test]

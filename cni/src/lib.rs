@@ -2,15 +2,17 @@
 //!
 //! A runtime starts the plugin once for each interface and verb, so it is small and starts in a millisecond. What it
 //! decides is in modules without IO: [`environment`], [`names`], [`spec`] and [`net_conf`] read a call, [`settings`] and
-//! [`request`] make the request of it, [`answer`] and [`failure`] the result. [`load`], [`client`], [`journal`], [`netns`]
-//! and [`log`] touch the world; [`verbs`] puts them together.
+//! [`request`] make the request of it ([`garbage`] for a GC), [`answer`] and [`failure`] the result. [`load`], [`client`],
+//! [`clock`], [`journal`], [`netns`] and [`log`] touch the world; [`verbs`] puts them together.
 
 pub mod answer;
 pub mod client;
+pub mod clock;
 pub mod cni_args;
 pub mod environment;
 pub mod error;
 pub mod failure;
+pub mod garbage;
 pub mod journal;
 pub mod json;
 pub mod load;
@@ -25,4 +27,6 @@ pub mod settings;
 pub mod spec;
 pub mod target;
 pub mod verbs;
+// The daemons' own, whose crate brings more than a plugin should carry.
+#[path = "../../process/src/version.rs"]
 pub mod version;

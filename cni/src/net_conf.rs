@@ -88,6 +88,11 @@ impl<'a> Document<'a> {
         })
     }
 
+    /// The whole of it.
+    pub(crate) fn object(&self) -> &Object<'a> {
+        &self.object
+    }
+
     /// Reads what the configuration says to this plugin.
     pub fn net_conf(&self) -> Result<NetConf, FieldError> {
         let ipam = self

@@ -1,15 +1,18 @@
 //! The verbs of the CNI specification.
 
 use std::fmt::Display;
+use std::io;
 
 use rpc::journal::{Entry, Stamp};
-use rpc::v1::IpamParameters;
+use rpc::v1::{CollectGarbageRequest, IpamParameters};
 
 use crate::answer::Answer;
 use crate::client::Client;
+use crate::clock;
 use crate::environment::{Attachment, Verb};
 use crate::error::{Code, Error};
 use crate::failure::{Failure, Kind};
+use crate::garbage;
 use crate::journal::{self, JournalError};
 use crate::load::Loaded;
 use crate::log::Log;
@@ -37,7 +40,7 @@ pub fn run(verb: &Verb, stdin: &[u8], log: &mut Log) -> Result<Vec<u8>, Error> {
         }
         Verb::Gc => {
             document.version.require(SpecVersion::V1_1_0, "GC")?;
-            Ok(Vec::new())
+            gc(&document, log).map(|()| Vec::new())
         }
         Verb::Version => Ok(spec::version_json().into_bytes()),
     }
@@ -117,7 +120,7 @@ fn check(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut L
 
 fn del(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log) -> Result<(), Error> {
     // Before anything is sent: what is reserved from here on must survive this DEL.
-    let began = journal::now();
+    let began = clock::now();
     let loaded = load(document)?;
     log_call("DEL", attachment, stdin, &loaded, log);
     let call = Call {
@@ -150,14 +153,16 @@ fn del(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
 fn leave_in_journal(
     failure: &Failure,
     loaded: &Loaded,
-    began: Result<Stamp, JournalError>,
+    began: io::Result<Stamp>,
     parameters: &IpamParameters,
     log: &mut Log,
 ) -> Result<(), Error> {
     let (Some(folder), false) = (loaded.target.folder(), failure.kind == Kind::Refused) else {
         return Err(call_failed(failure));
     };
-    let entry = began.map(|stamp| Entry::new(stamp, parameters));
+    let entry = began
+        .map(|stamp| Entry::new(stamp, parameters))
+        .map_err(JournalError::Clock);
     match entry.and_then(|entry| journal::write(folder, &entry)) {
         Ok(path) => {
             log.warning(format_args!(
@@ -180,10 +185,12 @@ fn status(document: &Document, log: &mut Log) -> Result<(), Error> {
     let Err(failure) = client(&loaded).status() else {
         return Ok(());
     };
-    let msg = match (failure.kind, failure.code) {
-        (Kind::Refused, tonic::Code::Unimplemented) => return Ok(()),
-        (Kind::NotReached | Kind::Lost | Kind::Deadline, _) => format!("nv-ipam: {}", failure.message),
-        (Kind::Unavailable | Kind::Refused, _) => {
+    if failure.is_unknown_method() {
+        return Ok(());
+    }
+    let msg = match failure.kind {
+        Kind::NotReached | Kind::Lost | Kind::Deadline => format!("nv-ipam: {}", failure.message),
+        Kind::Unavailable | Kind::Refused => {
             format!(
                 "nv-ipam: ipam-node on {} can't serve an ADD now: {failure}",
                 loaded.target
@@ -191,6 +198,43 @@ fn status(document: &Document, log: &mut Log) -> Result<(), Error> {
         }
     };
     Err(Error::new(Code::NotAvailable, msg))
+}
+
+/// Success means that nothing which this network reserved is garbage, as far as the daemon can tell. One that doesn't know
+/// the question keeps no names of networks, and finds out by itself when pods are gone.
+fn gc(document: &Document, log: &mut Log) -> Result<(), Error> {
+    // Before anything is sent: what is reserved from here on is in no list.
+    let began = clock::now();
+    let live = garbage::live(document)?;
+    let loaded = load(document)?;
+    log.configure(loaded.settings.log_file.clone(), &loaded.settings.log_level);
+    log.info(format_args!(
+        "CMD GC Call: Network: {} live attachments: {}",
+        document.network,
+        live.len()
+    ));
+    let began = began.map_err(|error| {
+        Error::new(
+            Code::Internal,
+            format!("it isn't known what was reserved before this GC, so nothing was released: {error}"),
+        )
+    })?;
+    let request = CollectGarbageRequest {
+        network_name: document.network.to_string(),
+        live,
+        began: Some(began.into()),
+    };
+    match client(&loaded).collect_garbage(request) {
+        Ok(released) => log.info(format_args!(
+            "CmdGC succeed: Network: {} released {released} address(es)",
+            document.network
+        )),
+        Err(failure) if failure.is_unknown_method() => {
+            log.info(format_args!("CmdGC: the ipam-node on {} has none", loaded.target));
+        }
+        Err(failure) => return Err(call_failed(&failure)),
+    }
+    Ok(())
 }
 
 fn load(document: &Document) -> Result<Loaded, Error> {

@@ -62,24 +62,13 @@ impl AllocateCall {
     /// The call in `parameters`.
     pub fn parse(parameters: Option<IpamParameters>) -> Result<Self, Refusal> {
         let parameters = present(parameters)?;
+        let pools = named_pools(&parameters)?;
+        let owner = owner(&parameters)?;
         let metadata = metadata(&parameters)?;
-        let features = parameters.features.unwrap_or_default();
-        let static_ips = parameters
-            .requested_ips
-            .iter()
-            .map(|text| {
-                parse_address(text)
-                    .ok_or_else(|| invalid(format!("requested_ips: \"{text}\" is not an IP address")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if features.allocate_default_gateway && !static_ips.is_empty() {
-            return Err(invalid(
-                "allocate_default_gateway can't be used together with requested_ips",
-            ));
-        }
+        let wish = wish(&parameters)?;
         Ok(Self {
-            pools: named_pools(&parameters)?,
-            owner: owner(&parameters)?,
+            pools,
+            owner,
             pod: Pod {
                 uid: metadata.k8s_pod_uid,
                 name: metadata.k8s_pod_name,
@@ -87,11 +76,7 @@ impl AllocateCall {
             },
             device_id: metadata.device_id,
             network: parameters.network_name,
-            wish: Wish {
-                static_ips,
-                gateway: features.allocate_default_gateway,
-                index: features.allocate_ip_with_index,
-            },
+            wish,
         })
     }
 }
@@ -100,11 +85,13 @@ impl CheckCall {
     /// The call in `parameters`.
     pub fn parse(parameters: Option<IpamParameters>) -> Result<Self, Refusal> {
         let parameters = present(parameters)?;
-        metadata(&parameters)?;
-        Ok(Self {
+        let call = Self {
             pools: named_pools(&parameters)?,
             owner: owner(&parameters)?,
-        })
+        };
+        metadata(&parameters)?;
+        wish(&parameters)?;
+        Ok(call)
     }
 }
 
@@ -137,17 +124,23 @@ impl From<&Entry> for ReleaseCall {
     }
 }
 
-fn invalid(text: impl Into<String>) -> Refusal {
-    Refusal::Invalid(text.into())
+// The words of the Go daemon (contract B.4, "Request validation"), for each field in its order.
+
+fn missing(field: &str) -> Refusal {
+    Refusal::Invalid(format!("{field} is required field"))
+}
+
+fn invalid(field: &str) -> Refusal {
+    Refusal::Invalid(format!("{field} is invalid"))
 }
 
 fn present(parameters: Option<IpamParameters>) -> Result<IpamParameters, Refusal> {
-    parameters.ok_or_else(|| invalid("parameters: required field"))
+    parameters.ok_or_else(|| missing("parameters"))
 }
 
 fn required<'a>(field: &str, value: &'a str) -> Result<&'a str, Refusal> {
     if value.is_empty() {
-        Err(invalid(format!("{field}: required field")))
+        Err(missing(field))
     } else {
         Ok(value)
     }
@@ -164,7 +157,7 @@ fn metadata(parameters: &IpamParameters) -> Result<IpamMetadata, Refusal> {
     let metadata = parameters
         .metadata
         .clone()
-        .ok_or_else(|| invalid("parameters.metadata: required field"))?;
+        .ok_or_else(|| missing("parameters.metadata"))?;
     required("parameters.metadata.k8s_pod_name", &metadata.k8s_pod_name)?;
     required(
         "parameters.metadata.k8s_pod_namespace",
@@ -173,15 +166,32 @@ fn metadata(parameters: &IpamParameters) -> Result<IpamMetadata, Refusal> {
     Ok(metadata)
 }
 
+fn wish(parameters: &IpamParameters) -> Result<Wish, Refusal> {
+    let texts = parameters.requested_ips.iter().enumerate();
+    let static_ips = texts
+        .map(|(i, text)| {
+            parse_address(text).ok_or_else(|| invalid(&format!("parameters.requested_ips[{i}]")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let features = parameters.features.unwrap_or_default();
+    if features.allocate_default_gateway && !static_ips.is_empty() {
+        return Err(Refusal::Invalid(
+            "allocate_default_gateway can't be used together with requested_ips".to_owned(),
+        ));
+    }
+    Ok(Wish {
+        static_ips,
+        gateway: features.allocate_default_gateway,
+        index: features.allocate_ip_with_index,
+    })
+}
+
 fn named_pools(parameters: &IpamParameters) -> Result<Vec<PoolKey>, Refusal> {
     if !(1..=2).contains(&parameters.pools.len()) {
-        return Err(invalid(format!(
-            "parameters.pools: one or two pools, not {}",
-            parameters.pools.len()
-        )));
+        return Err(invalid("parameters.pools"));
     }
-    if parameters.pools.iter().any(String::is_empty) {
-        return Err(invalid("parameters.pools: a pool without a name"));
+    if let Some(i) = parameters.pools.iter().position(String::is_empty) {
+        return Err(invalid(&format!("parameters.pools[{i}]")));
     }
     Ok(keys(parameters))
 }
@@ -199,103 +209,4 @@ fn keys(parameters: &IpamParameters) -> Vec<PoolKey> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rpc::v1::IpamFeatures;
-    use tonic::Code;
-
-    use super::*;
-
-    fn whole() -> IpamParameters {
-        IpamParameters {
-            pools: vec!["pool1".to_owned()],
-            cni_containerid: "c1".to_owned(),
-            cni_ifname: "net1".to_owned(),
-            metadata: Some(IpamMetadata {
-                k8s_pod_name: "web".to_owned(),
-                k8s_pod_namespace: "default".to_owned(),
-                ..IpamMetadata::default()
-            }),
-            ..IpamParameters::default()
-        }
-    }
-
-    #[test]
-    fn an_unspecified_pool_type_is_ippool() {
-        let call = AllocateCall::parse(Some(whole())).unwrap();
-        assert_eq!(call.pools, [PoolKey::new(PoolKind::IpPool, "pool1")]);
-        let mut cidr = whole();
-        cidr.set_pool_type(PoolType::Cidrpool);
-        assert_eq!(
-            AllocateCall::parse(Some(cidr)).unwrap().pools[0].as_str(),
-            "cidrpool/pool1"
-        );
-    }
-
-    #[test]
-    fn every_missing_field_of_an_add_or_check_is_named() {
-        type Break = fn(&mut IpamParameters);
-        let breaks: [(&str, Break); 8] = [
-            ("pools", |p| p.pools.clear()),
-            ("pools", |p| p.pools = vec!["a".into(), "b".into(), "c".into()]),
-            ("pools", |p| p.pools.push(String::new())),
-            ("cni_containerid", |p| p.cni_containerid.clear()),
-            ("cni_ifname", |p| p.cni_ifname.clear()),
-            ("metadata", |p| p.metadata = None),
-            ("k8s_pod_name", |p| {
-                p.metadata.as_mut().unwrap().k8s_pod_name.clear();
-            }),
-            ("k8s_pod_namespace", |p| {
-                p.metadata.as_mut().unwrap().k8s_pod_namespace.clear();
-            }),
-        ];
-        for (field, apply) in breaks {
-            let mut parameters = whole();
-            apply(&mut parameters);
-            let add = AllocateCall::parse(Some(parameters.clone())).unwrap_err();
-            let check = CheckCall::parse(Some(parameters)).unwrap_err();
-            assert_eq!(add, check);
-            assert_eq!(add.code(), Code::InvalidArgument);
-            assert!(add.to_string().contains(field), "{add}");
-        }
-        assert!(
-            AllocateCall::parse(None)
-                .unwrap_err()
-                .to_string()
-                .contains("parameters")
-        );
-    }
-
-    #[test]
-    fn a_del_needs_its_owner_only() {
-        let bare = IpamParameters {
-            cni_containerid: "c1".to_owned(),
-            cni_ifname: "net1".to_owned(),
-            ..IpamParameters::default()
-        };
-        assert!(ReleaseCall::parse(Some(bare.clone())).unwrap().pools.is_empty());
-        assert!(
-            ReleaseCall::parse(Some(IpamParameters {
-                cni_ifname: String::new(),
-                ..bare
-            }))
-            .is_err()
-        );
-    }
-
-    #[test]
-    fn static_addresses_are_parsed_and_exclude_the_gateway() {
-        let mut parameters = whole();
-        parameters.requested_ips = vec!["::ffff:10.0.0.1".to_owned()];
-        let call = AllocateCall::parse(Some(parameters.clone())).unwrap();
-        assert_eq!(call.wish.static_ips, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
-        parameters.features = Some(IpamFeatures {
-            allocate_default_gateway: true,
-            ..IpamFeatures::default()
-        });
-        assert!(AllocateCall::parse(Some(parameters.clone())).is_err());
-        parameters.features = None;
-        parameters.requested_ips = vec!["10.0.0.1/24".to_owned()];
-        let refusal = AllocateCall::parse(Some(parameters)).unwrap_err();
-        assert!(refusal.to_string().contains("10.0.0.1/24"), "{refusal}");
-    }
-}
+mod tests;

@@ -6,8 +6,6 @@ use k8s_openapi::jiff::Timestamp;
 use rpc::journal::Stamp;
 use rustix::time::{ClockId, clock_gettime};
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
 /// Where the writer takes the time from.
 pub trait Clock: Send + 'static {
     /// This moment, see [`Stamp`].
@@ -31,8 +29,8 @@ pub struct BootClock {
 impl BootClock {
     /// Reads which boot this is.
     pub fn new() -> io::Result<Self> {
-        let boot_id = std::fs::read_to_string(BOOT_ID)
-            .map_err(|error| io::Error::new(error.kind(), format!("reading {BOOT_ID}: {error}")))?;
+        let boot_id = std::fs::read_to_string(Stamp::BOOT_ID)
+            .map_err(|error| io::Error::new(error.kind(), format!("reading {}: {error}", Stamp::BOOT_ID)))?;
         Ok(Self {
             boot_id: boot_id.trim().to_owned(),
         })
@@ -42,13 +40,7 @@ impl BootClock {
 impl Clock for BootClock {
     fn stamp(&self) -> Stamp {
         let time = clock_gettime(ClockId::Boottime);
-        // Never negative, and its nanoseconds fit for 584 years.
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or_default();
-        Stamp {
-            boot_id: self.boot_id.clone(),
-            boottime_ns: seconds * 1_000_000_000 + nanoseconds,
-        }
+        Stamp::at(&self.boot_id, time.tv_sec, time.tv_nsec)
     }
 
     fn boot_id(&self) -> &str {

@@ -14,6 +14,7 @@ use tokio::time;
 use crate::advice;
 use crate::bind_address::BindAddress;
 use crate::cleaner::Cleaner;
+use crate::cleaner::inquiry::Inquiry;
 use crate::clock::{BootClock, Clock};
 use crate::config::Config;
 use crate::greeting;
@@ -21,8 +22,7 @@ use crate::health::{Gates, Health};
 use crate::install::{InstallError, Installed};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::refusal::Refusal;
-use crate::service::{self, Listener};
+use crate::service::{self, Listener, Service};
 use crate::store::{Store, StoreLock};
 use crate::watch::api_server;
 use crate::watch::pods::PodWatch;
@@ -125,6 +125,23 @@ impl Daemon {
             metrics: metrics.clone(),
             clock,
         })?;
+        let (pods, cache) = PodWatch::new(client.clone(), config.node_name.clone(), writer.clone());
+        let inquiry = Inquiry {
+            client: client.clone(),
+            pods: cache,
+        };
+        let service = Service {
+            writer: writer.clone(),
+            metrics: metrics.clone(),
+            pods: inquiry.clone(),
+        };
+        let cleaner = Cleaner {
+            inquiry,
+            writer: writer.clone(),
+            boot_id,
+            pace: config.cleaner_pace,
+            released: metrics.stale_releases.clone(),
+        };
         let mut daemon = Self {
             gates,
             writer,
@@ -142,8 +159,7 @@ impl Daemon {
         let stop = daemon.server_stop.clone();
         let serve = service::serve(
             listener,
-            daemon.writer.clone(),
-            metrics.clone(),
+            service,
             || {
                 let _ = ready.send(());
             },
@@ -164,7 +180,7 @@ impl Daemon {
             health.run(interval, stop).await;
             Ok::<_, Fatal>(())
         });
-        daemon.watch(client, config, boot_id, &metrics);
+        daemon.watch(client, config, pods, cleaner);
         Ok(daemon)
     }
 
@@ -174,42 +190,33 @@ impl Daemon {
             .await
             .map_err(|error| format!("ipam-node doesn't answer at its own address {address}: {error}"))?;
         self.gates.socket.open();
-        if self.writer.can_allocate().await == Err(Refusal::NoTable) {
+        let table = self.writer.table().await?;
+        if table.known.is_anything() {
+            self.gates.pools.open();
+            tracing::info!(
+                pools = table.pools.len(),
+                "handing out addresses of the pools known from before"
+            );
+        } else {
             self.gates
                 .pools
                 .close("none are known, they could not be read from the API server yet");
             tracing::info!(
                 "no pools are known from before: ADD is refused until they could be read from the API server"
             );
-        } else {
-            self.gates.pools.open();
-            let pools = self.writer.table().await?;
-            tracing::info!(
-                pools = pools.len(),
-                "handing out addresses of the pools known from before"
-            );
         }
         Ok(())
     }
 
-    fn watch(&mut self, client: Client, config: Config, boot_id: String, metrics: &Metrics) {
+    fn watch(&mut self, client: Client, config: Config, pods: PodWatch, cleaner: Cleaner) {
         let pools = PoolWatch {
-            client: client.clone(),
+            client,
             namespace: config.pools_namespace,
-            node: config.node_name.clone(),
+            node: config.node_name,
             writer: self.writer.clone(),
             synced: self.gates.pools.clone(),
         };
-        let (pods, cache) = PodWatch::new(client.clone(), config.node_name, self.writer.clone());
-        let cleaner = Cleaner {
-            client,
-            pods: cache,
-            writer: self.writer.clone(),
-            boot_id,
-            pace: config.cleaner_pace,
-            released: metrics.stale_releases.clone(),
-        };
-        spawn(&mut self.others, "the watch of IPPools", pools.run());
+        spawn(&mut self.others, "the watch of pools", pools.run());
         spawn(&mut self.others, "the watch of pods", pods.run());
         spawn(&mut self.others, "the cleaner", cleaner.run());
     }

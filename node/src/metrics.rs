@@ -21,7 +21,11 @@ pub struct Metrics {
     pub batch_size: Histogram,
     /// `nv_ipam_stale_releases_total`: reservations freed because their pod is gone.
     pub stale_releases: IntCounter,
-    /// `nv_ipam_journal_entries_pending`: DELs that the plugin left and that are not applied yet.
+    /// `nv_ipam_garbage_releases_total`: reservations freed by a CNI GC: their pod is gone, and the runtime has no such
+    /// attachment. A runtime that loses DELs shows here.
+    pub garbage_releases: IntCounter,
+    /// `nv_ipam_journal_entries_pending`: DELs that the plugin left and that are not applied yet, and files in its journal
+    /// that can't be applied or got out of the way.
     pub journal_pending: IntGauge,
 }
 
@@ -68,9 +72,13 @@ impl Metrics {
                 "nv_ipam_stale_releases_total",
                 "Reservations released because their pod is gone.",
             )?,
+            garbage_releases: IntCounter::new(
+                "nv_ipam_garbage_releases_total",
+                "Reservations released by a CNI GC because the runtime doesn't have them and their pod is gone.",
+            )?,
             journal_pending: IntGauge::new(
                 "nv_ipam_journal_entries_pending",
-                "DELs that the CNI plugin left in files and that are not applied yet.",
+                "DELs in the CNI plugin's journal that wait to be applied, and files there that can't be.",
             )?,
         };
         registry.register(Box::new(metrics.addresses.clone()))?;
@@ -79,6 +87,7 @@ impl Metrics {
         registry.register(Box::new(metrics.commit_duration.clone()))?;
         registry.register(Box::new(metrics.batch_size.clone()))?;
         registry.register(Box::new(metrics.stale_releases.clone()))?;
+        registry.register(Box::new(metrics.garbage_releases.clone()))?;
         registry.register(Box::new(metrics.journal_pending.clone()))?;
         Ok(metrics)
     }

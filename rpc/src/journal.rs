@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::v1::{IpamParameters, PoolType};
+use crate::v1::{IpamParameters, Moment, PoolType};
 
 /// The journal's folder, beside the daemon's unix socket.
 pub const FOLDER: &str = "released";
@@ -23,13 +23,28 @@ pub const SUFFIX: &str = ".json";
 /// A moment on the clock that orders reservations and journal entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// `/proc/sys/kernel/random/boot_id`, without the newline.
+    /// What [`Stamp::BOOT_ID`] says, without the newline.
     pub boot_id: String,
     /// `CLOCK_BOOTTIME` in nanoseconds.
     pub boottime_ns: u64,
 }
 
 impl Stamp {
+    /// The file from which the kernel says which boot this is.
+    pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+    /// The moment `seconds` and `nanoseconds` of `CLOCK_BOOTTIME`, in the boot whose file [`Stamp::BOOT_ID`] reads
+    /// `boot_id`. That clock is never negative, and fits for 584 years.
+    #[must_use]
+    pub fn at(boot_id: &str, seconds: i64, nanoseconds: i64) -> Self {
+        let seconds = u64::try_from(seconds).unwrap_or_default();
+        let nanoseconds = u64::try_from(nanoseconds).unwrap_or_default();
+        Self {
+            boot_id: boot_id.trim().to_owned(),
+            boottime_ns: seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
+        }
+    }
+
     /// Whether `self` certainly lies before `entry`, both seen from the boot in which `entry` was made or a later one.
     ///
     /// A stamp of another boot lies before: the journal is drained in the boot that wrote it or a later one, so a
@@ -40,6 +55,24 @@ impl Stamp {
             self.boottime_ns < entry.boottime_ns
         } else {
             self.boot_id != current_boot_id
+        }
+    }
+}
+
+impl From<Stamp> for Moment {
+    fn from(stamp: Stamp) -> Self {
+        Self {
+            boot_id: stamp.boot_id,
+            boottime_ns: stamp.boottime_ns,
+        }
+    }
+}
+
+impl From<Moment> for Stamp {
+    fn from(moment: Moment) -> Self {
+        Self {
+            boot_id: moment.boot_id,
+            boottime_ns: moment.boottime_ns,
         }
     }
 }
@@ -162,6 +195,14 @@ mod tests {
             Err(EntryError::Incomplete)
         ));
         assert!(matches!(Entry::decode(b"{"), Err(EntryError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_stamp_counts_nanoseconds_of_its_boot() {
+        assert_eq!(Stamp::at("a\n", 2, 5), stamp("a", 2_000_000_005));
+        assert_eq!(Stamp::at("a", -1, -1), stamp("a", 0));
+        assert_eq!(Stamp::at("a", i64::MAX, 0).boottime_ns, u64::MAX);
+        assert_eq!(Stamp::from(Moment::from(stamp("a", 7))), stamp("a", 7));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Nothing here does IO.
 
+pub mod code;
 pub mod journal;
 
 /// Messages, client and server of the package `nvidia.ipam.node.v1`, generated from `node.proto`.

@@ -55,11 +55,11 @@ fn a_del_needs_container_and_interface_only() {
 #[test]
 fn a_del_without_a_daemon_succeeds_and_is_in_the_journal() {
     let node = Node::new();
-    let before = cni::journal::now().unwrap();
+    let before = cni::clock::now().unwrap();
     let mut conf = node.conf("1.0.0");
     conf["ipam"]["poolType"] = json!("cidrpool");
     assert_eq!(node.call("DEL").stdin(conf.to_string()).run().ok(), "");
-    let after = cni::journal::now().unwrap();
+    let after = cni::clock::now().unwrap();
     let [entry] = &node.journal()[..] else {
         panic!("{:?}", node.journal())
     };
@@ -110,9 +110,9 @@ fn a_del_that_the_daemon_can_t_serve_now_is_in_the_journal() {
 fn a_del_whose_daemon_is_slow_is_in_the_journal_with_the_moment_it_began() {
     let node = Node::new();
     let daemon = node.daemon(Reply::Never);
-    let before = cni::journal::now().unwrap();
+    let before = cni::clock::now().unwrap();
     node.impatient_call("DEL", "1.0.0").run().ok();
-    let after = cni::journal::now().unwrap();
+    let after = cni::clock::now().unwrap();
     let [entry] = &node.journal()[..] else {
         panic!("{:?}", node.journal())
     };

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 mod add;
+mod bytes;
 mod del;
+mod gc;
 mod hostile;
 mod log;
 mod status;

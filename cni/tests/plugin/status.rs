@@ -1,4 +1,4 @@
-//! STATUS, GC, VERSION, and the plugin started by a person.
+//! STATUS, VERSION, and the plugin started by a person.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::support::{Call, Node, Reply, one_address};
 
 /// A call about the plugin: it names no container, and its network no pool.
-fn call(node: &Node, verb: &str, version: &str) -> Call {
+pub(crate) fn call(node: &Node, verb: &str, version: &str) -> Call {
     let mut conf = node.conf(version);
     conf["ipam"]["forcePoolName"] = json!(true);
     conf["ipam"]["poolName"] = json!(null);
@@ -71,20 +71,10 @@ fn a_missing_or_silent_daemon_is_not_available_and_the_message_says_what_to_do()
 }
 
 #[test]
-fn gc_succeeds_and_asks_nothing() {
+fn a_status_needs_a_version_that_has_it() {
     let node = Node::new();
-    let daemon = node.daemon(one_address());
-    assert_eq!(call(&node, "GC", "1.1.0").run().ok(), "");
-    assert_eq!(daemon.seen().len(), 0);
-}
-
-#[test]
-fn status_and_gc_need_a_version_that_has_them() {
-    let node = Node::new();
-    for verb in ["STATUS", "GC"] {
-        let expected = (1, format!("config version does not allow {verb}"));
-        assert_eq!(call(&node, verb, "1.0.0").run().error(), expected);
-    }
+    let expected = (1, "config version does not allow STATUS".to_owned());
+    assert_eq!(call(&node, "STATUS", "1.0.0").run().error(), expected);
 }
 
 #[test]

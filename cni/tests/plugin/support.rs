@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use rpc::journal::{Entry, FOLDER, SUFFIX};
 use rpc::v1::ipam_service_server::{IpamService, IpamServiceServer};
 use rpc::v1::{
-    AllocateRequest, AllocateResponse, AllocationInfo, DeallocateRequest, DeallocateResponse, IpamParameters,
-    IsAllocatedRequest, IsAllocatedResponse, StatusRequest, StatusResponse,
+    AllocateRequest, AllocateResponse, AllocationInfo, CollectGarbageRequest, CollectGarbageResponse,
+    DeallocateRequest, DeallocateResponse, IpamParameters, IsAllocatedRequest, IsAllocatedResponse,
+    StatusRequest, StatusResponse,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,6 +31,8 @@ pub(crate) enum Reply {
 pub(crate) struct Seen {
     pub(crate) method: &'static str,
     pub(crate) parameters: Option<IpamParameters>,
+    /// Of a GC.
+    pub(crate) garbage: Option<CollectGarbageRequest>,
     /// The header in which the caller says how long it waits.
     pub(crate) grpc_timeout: Option<String>,
 }
@@ -40,19 +43,28 @@ struct Scripted {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-impl Scripted {
-    async fn answer<T>(
-        &self,
-        method: &'static str,
-        request: &Request<T>,
-        parameters: Option<IpamParameters>,
-    ) -> Result<Vec<AllocationInfo>, Status> {
+impl Seen {
+    fn new<T>(method: &'static str, request: &Request<T>) -> Self {
         let grpc_timeout = request.metadata().get("grpc-timeout");
-        self.seen.lock().unwrap().push(Seen {
+        Self {
             method,
-            parameters,
+            parameters: None,
+            garbage: None,
             grpc_timeout: grpc_timeout.map(|value| value.to_str().unwrap().to_owned()),
-        });
+        }
+    }
+
+    fn with(self, parameters: Option<&IpamParameters>) -> Self {
+        Self {
+            parameters: parameters.cloned(),
+            ..self
+        }
+    }
+}
+
+impl Scripted {
+    async fn answer(&self, seen: Seen) -> Result<Vec<AllocationInfo>, Status> {
+        self.seen.lock().unwrap().push(seen);
         match self.reply.clone() {
             Reply::Allocations(allocations) => Ok(allocations),
             Reply::Refusal(code, message) => Err(Status::new(code, message)),
@@ -67,8 +79,8 @@ impl IpamService for Scripted {
         &self,
         request: Request<AllocateRequest>,
     ) -> Result<Response<AllocateResponse>, Status> {
-        let parameters = request.get_ref().parameters.clone();
-        let allocations = self.answer("Allocate", &request, parameters).await?;
+        let seen = Seen::new("Allocate", &request).with(request.get_ref().parameters.as_ref());
+        let allocations = self.answer(seen).await?;
         Ok(Response::new(AllocateResponse { allocations }))
     }
 
@@ -76,8 +88,8 @@ impl IpamService for Scripted {
         &self,
         request: Request<IsAllocatedRequest>,
     ) -> Result<Response<IsAllocatedResponse>, Status> {
-        let parameters = request.get_ref().parameters.clone();
-        self.answer("IsAllocated", &request, parameters).await?;
+        let seen = Seen::new("IsAllocated", &request).with(request.get_ref().parameters.as_ref());
+        self.answer(seen).await?;
         Ok(Response::new(IsAllocatedResponse {}))
     }
 
@@ -85,13 +97,26 @@ impl IpamService for Scripted {
         &self,
         request: Request<DeallocateRequest>,
     ) -> Result<Response<DeallocateResponse>, Status> {
-        let parameters = request.get_ref().parameters.clone();
-        self.answer("Deallocate", &request, parameters).await?;
+        let seen = Seen::new("Deallocate", &request).with(request.get_ref().parameters.as_ref());
+        self.answer(seen).await?;
         Ok(Response::new(DeallocateResponse {}))
     }
 
+    async fn collect_garbage(
+        &self,
+        request: Request<CollectGarbageRequest>,
+    ) -> Result<Response<CollectGarbageResponse>, Status> {
+        let seen = Seen::new("CollectGarbage", &request);
+        self.answer(Seen {
+            garbage: Some(request.into_inner()),
+            ..seen
+        })
+        .await?;
+        Ok(Response::new(CollectGarbageResponse { released: 2 }))
+    }
+
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        self.answer("Status", &request, None).await?;
+        self.answer(Seen::new("Status", &request)).await?;
         Ok(Response::new(StatusResponse {}))
     }
 }

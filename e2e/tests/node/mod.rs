@@ -5,11 +5,14 @@ mod bad_input;
 mod daemon;
 mod daemon_away;
 mod full_block;
+mod garbage;
+mod go_store;
 mod networks;
 mod pods_seen;
 mod read_only;
 mod stands;
 mod stores;
+mod wire;
 
 use e2e::harness::Test;
 
@@ -20,11 +23,14 @@ pub(crate) fn tests() -> Vec<Test> {
         daemon::tests(),
         daemon_away::tests(),
         full_block::tests(),
+        garbage::tests(),
+        go_store::tests(),
         networks::tests(),
         pods_seen::tests(),
         read_only::tests(),
         stands::tests(),
         stores::tests(),
+        wire::tests(),
     ];
     tests.into_iter().flatten().collect()
 }

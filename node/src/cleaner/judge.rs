@@ -56,6 +56,16 @@ pub fn newly_seen(reservations: &[Reservation], evidence: &Evidence) -> Vec<RowI
         .collect()
 }
 
+/// Reservations whose pods are not in `evidence`, which holds every pod of theirs that is in the API.
+#[must_use]
+pub fn without_pod(reservations: &[Reservation], evidence: &Evidence) -> Vec<RowId> {
+    reservations
+        .iter()
+        .filter(|reservation| !evidence.has_pod_of(reservation))
+        .map(|reservation| reservation.id)
+        .collect()
+}
+
 /// What a check says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdicts<'a> {

@@ -5,40 +5,33 @@
 
 mod decide;
 mod picker;
+mod pool;
 mod routes;
 mod snapshot;
 
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use api::interval::IntervalSet;
 use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
-use api::range::{Family, number};
 use rpc::journal::Stamp;
 
 use crate::call::{CheckCall, ReleaseCall};
 use crate::refusal::Refusal;
 use crate::reservation::{Owner, Reservation, RowId};
+use crate::table::{Known, Table};
 
 pub use decide::{Planned, allocate};
+pub use pool::{Counts, Outside};
 
-/// Where the table of pools comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Knowledge {
-    /// There has never been one.
-    #[default]
-    Nothing,
-    /// The store kept it from an earlier run: what it lacks may exist.
-    Persisted,
-    /// A cache that knows all pools: what it lacks doesn't exist.
-    Synced,
-}
+use pool::Pool;
 
 /// Two reservations that can't both be.
 #[derive(Debug, thiserror::Error)]
@@ -53,123 +46,66 @@ pub struct Conflict {
     what: String,
 }
 
-/// How many addresses of this node's range of a pool are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// They can be handed out.
-    pub free: u128,
-    /// They are reserved, in the range or outside of it.
-    pub used: u128,
-    /// They are in the range, but never handed out: exclusions and the gateway.
-    pub excluded: u128,
-}
-
 /// The pools and reservations of this node.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    knowledge: Knowledge,
+    known: Known,
     pools: BTreeMap<PoolKey, Pool>,
     reservations: BTreeMap<RowId, Reservation>,
     owners: HashMap<Owner, Vec<RowId>>,
 }
 
-/// One pool, configured or only remembered.
-#[derive(Debug, Default)]
-struct Pool {
-    /// `None`: the API gives this node nothing of it (any more), but there are reservations.
-    config: Option<NodePool>,
-    /// `config` as the Go daemon writes it.
-    snapshot: String,
-    /// What the configuration lets hand out.
-    available: IntervalSet,
-    /// `available` without what is reserved.
-    free: IntervalSet,
-    reserved: HashMap<IpAddr, RowId>,
-    /// The last address that was handed out to somebody who asked for any.
-    last: Option<IpAddr>,
-}
-
-// === impl Pool ===
-
-impl Pool {
-    fn family(&self) -> Option<Family> {
-        self.config.as_ref().map(|config| config.range.family())
-    }
-
-    fn configure(&mut self, config: Option<NodePool>) {
-        self.available = config.as_ref().map(NodePool::available).unwrap_or_default();
-        self.snapshot = config.as_ref().map(snapshot::pool_config).unwrap_or_default();
-        self.config = config;
-        self.free = self.available.clone();
-        let family = self.family();
-        for &address in self.reserved.keys().filter(|&&a| Some(Family::of(a)) == family) {
-            self.free.remove(number(address), number(address));
-        }
-    }
-
-    fn take(&mut self, address: IpAddr, id: RowId) {
-        self.reserved.insert(address, id);
-        if self.family() == Some(Family::of(address)) {
-            self.free.remove(number(address), number(address));
-        }
-    }
-
-    fn give_back(&mut self, address: IpAddr) {
-        self.reserved.remove(&address);
-        let n = number(address);
-        if self.family() == Some(Family::of(address)) && self.available.contains(n) {
-            self.free.insert(n, n);
-        }
-    }
-
-    fn counts(&self) -> Counts {
-        let size = self.config.as_ref().map_or(0, |config| config.range.size());
-        Counts {
-            free: self.free.len(),
-            used: self.reserved.len() as u128,
-            excluded: size - self.available.len(),
-        }
-    }
-}
-
-// === impl Ledger ===
-
 impl Ledger {
-    /// An empty one, of a node that knows of its pools as `knowledge` says.
+    /// How well the pools are known.
     #[must_use]
-    pub fn new(knowledge: Knowledge) -> Self {
-        Self {
-            knowledge,
-            ..Self::default()
-        }
-    }
-
-    /// Where the table comes from.
-    #[must_use]
-    pub fn knowledge(&self) -> Knowledge {
-        self.knowledge
+    pub fn known(&self) -> Known {
+        self.known
     }
 
     /// Replaces the table. Reservations stay whatever it says; pools without configuration and reservations are
     /// forgotten, with the place where they stopped.
-    pub fn set_table(&mut self, table: Vec<NodePool>, knowledge: Knowledge) {
-        self.knowledge = knowledge;
-        let mut table: BTreeMap<PoolKey, NodePool> = table
-            .into_iter()
-            .map(|config| (config.key.clone(), config))
-            .collect();
+    pub fn set_table(&mut self, table: Table) {
+        let Table {
+            known,
+            mut pools,
+            mut neighbours,
+            ..
+        } = table;
+        self.known = known;
         for (key, pool) in &mut self.pools {
-            pool.configure(table.remove(key));
+            pool.configure(pools.remove(key), neighbours.remove(key));
         }
-        for (key, config) in table {
-            self.pools.entry(key).or_default().configure(Some(config));
+        for (key, config) in pools {
+            let neighbours = neighbours.remove(&key);
+            self.pools
+                .entry(key)
+                .or_default()
+                .configure(Some(config), neighbours);
         }
         self.pools
             .retain(|_, pool| pool.config.is_some() || !pool.reserved.is_empty());
     }
 
+    /// The table in force.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let mut table = Table {
+            known: self.known,
+            ..Table::default()
+        };
+        for (key, pool) in &self.pools {
+            table
+                .pools
+                .extend(pool.config.clone().map(|config| (key.clone(), config)));
+            table
+                .neighbours
+                .extend(pool.neighbours.clone().map(|all| (key.clone(), all)));
+        }
+        table
+    }
+
     /// The configured pools, by key.
-    pub fn table(&self) -> impl Iterator<Item = &NodePool> {
+    pub fn configs(&self) -> impl Iterator<Item = &NodePool> {
         self.pools.values().filter_map(|pool| pool.config.as_ref())
     }
 
@@ -191,11 +127,6 @@ impl Ledger {
     #[must_use]
     pub fn snapshot(&self, key: &PoolKey) -> &str {
         self.pools.get(key).map_or("", |pool| &pool.snapshot)
-    }
-
-    /// A cache that knows all pools says that the table is right.
-    pub fn confirm_table(&mut self) {
-        self.knowledge = Knowledge::Synced;
     }
 
     /// Records that `last` was handed out to somebody who asked for any address of the pool.
@@ -266,12 +197,18 @@ impl Ledger {
         self.reservations.values()
     }
 
-    /// Reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing.
-    pub fn outside(&self) -> impl Iterator<Item = &Reservation> {
-        self.reservations().filter(|r| {
-            !self
-                .config(&r.pool)
-                .is_some_and(|config| config.range.contains(r.address))
+    /// The newest reservation.
+    #[must_use]
+    pub fn newest(&self) -> Option<RowId> {
+        self.reservations.keys().next_back().copied()
+    }
+
+    /// Reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing, and where
+    /// they lie.
+    pub fn outside(&self) -> impl Iterator<Item = (&Reservation, Outside)> {
+        self.reservations().filter_map(|reservation| {
+            let pool = self.pools.get(&reservation.pool)?;
+            Some((reservation, pool.outside(reservation.address)?))
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod claim;
 mod deadline;
+mod garbage;
 mod incoming;
 mod listener;
 mod observed;
@@ -12,19 +13,21 @@ use std::time::{Duration, Instant};
 use api::pool_key::PoolKind;
 use rpc::v1::ipam_service_server::{IpamService, IpamServiceServer};
 use rpc::v1::{
-    AllocateRequest, AllocateResponse, AllocationInfo, DeallocateRequest, DeallocateResponse,
-    IsAllocatedRequest, IsAllocatedResponse, PoolType, Route, StatusRequest, StatusResponse,
+    AllocateRequest, AllocateResponse, AllocationInfo, CollectGarbageRequest, CollectGarbageResponse,
+    DeallocateRequest, DeallocateResponse, IsAllocatedRequest, IsAllocatedResponse, PoolType, Route,
+    StatusRequest, StatusResponse,
 };
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use crate::call::{AllocateCall, CheckCall, ReleaseCall};
+use crate::cleaner::inquiry::Inquiry;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
-use crate::reservation::Grant;
+use crate::reservation::{Grant, Reservation};
 use crate::writer::{Caller, Connection, Writer};
 
-use observed::Observed;
+use observed::{Observed, Subject};
 
 use listener::Listening;
 
@@ -53,12 +56,21 @@ pub enum ServeError {
     Server(#[from] tonic::transport::Error),
 }
 
+/// What the service works with.
+pub struct Service {
+    /// Has the reservations.
+    pub writer: Writer,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Knows which pods there are.
+    pub pods: Inquiry,
+}
+
 /// Answers on `listener` until `stop`; calls `ready` as soon as clients can connect. After `stop` the kernel refuses whoever
 /// connects, and what runs is finished, within [`GRACE`]; then the socket is removed. The store's lock must be held all the while, so the writer must be stopped after it.
 pub async fn serve(
     listener: Listener,
-    writer: Writer,
-    metrics: Metrics,
+    service: Service,
     ready: impl FnOnce(),
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
@@ -80,7 +92,7 @@ pub async fn serve(
         // The receiver lives as long as this does.
         let _ = told.send(());
     };
-    let service = IpamServiceServer::new(Service { writer, metrics });
+    let service = IpamServiceServer::new(service);
     let server = Server::builder()
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, stop);
@@ -100,11 +112,6 @@ pub async fn serve(
     Ok(result?)
 }
 
-struct Service {
-    writer: Writer,
-    metrics: Metrics,
-}
-
 #[tonic::async_trait]
 impl IpamService for Service {
     async fn allocate(
@@ -113,7 +120,7 @@ impl IpamService for Service {
     ) -> Result<Response<AllocateResponse>, Status> {
         let caller = caller(&request);
         let parameters = request.into_inner().parameters;
-        let observed = Observed::new(&self.metrics, "Allocate", parameters.as_ref());
+        let observed = Observed::new(&self.metrics, "Allocate", Subject::of(parameters.as_ref()));
         let result = async {
             self.writer
                 .allocate(AllocateCall::parse(parameters)?, caller)
@@ -133,7 +140,7 @@ impl IpamService for Service {
         request: Request<IsAllocatedRequest>,
     ) -> Result<Response<IsAllocatedResponse>, Status> {
         let parameters = request.into_inner().parameters;
-        let observed = Observed::new(&self.metrics, "IsAllocated", parameters.as_ref());
+        let observed = Observed::new(&self.metrics, "IsAllocated", Subject::of(parameters.as_ref()));
         let result = async { self.writer.is_allocated(CheckCall::parse(parameters)?).await }.await;
         observed.answer(result.map_err(Status::from), |()| Vec::new())?;
         Ok(Response::new(IsAllocatedResponse {}))
@@ -145,24 +152,37 @@ impl IpamService for Service {
     ) -> Result<Response<DeallocateResponse>, Status> {
         let caller = caller(&request);
         let parameters = request.into_inner().parameters;
-        let observed = Observed::new(&self.metrics, "Deallocate", parameters.as_ref());
+        let observed = Observed::new(&self.metrics, "Deallocate", Subject::of(parameters.as_ref()));
         let result = async {
             self.writer
                 .deallocate(ReleaseCall::parse(parameters)?, caller)
                 .await
         }
         .await;
-        observed.answer(result.map_err(Status::from), |released| {
-            released
-                .iter()
-                .map(|reservation| reservation.address.to_string())
-                .collect()
-        })?;
+        observed.answer(result.map_err(Status::from), |released| addresses(released))?;
         Ok(Response::new(DeallocateResponse {}))
     }
 
+    async fn collect_garbage(
+        &self,
+        request: Request<CollectGarbageRequest>,
+    ) -> Result<Response<CollectGarbageResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let observed = Observed::new(
+            &self.metrics,
+            "CollectGarbage",
+            Subject::network(&request.network_name),
+        );
+        let result = garbage::collect(self, request, caller).await;
+        let released = observed.answer(result, |released| addresses(released))?;
+        Ok(Response::new(CollectGarbageResponse {
+            released: u32::try_from(released.len()).unwrap_or(u32::MAX),
+        }))
+    }
+
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let observed = Observed::new(&self.metrics, "Status", None);
+        let observed = Observed::new(&self.metrics, "Status", Subject::default());
         let result = self.writer.can_allocate().await;
         // Whatever the reason, it is not the caller's.
         let result = result.map_err(|refusal: Refusal| Status::unavailable(refusal.to_string()));
@@ -179,6 +199,13 @@ fn caller<T>(request: &Request<T>) -> Caller {
             .and_then(|timeout| Instant::now().checked_add(timeout)),
         connection: request.extensions().get::<Connection>().cloned(),
     }
+}
+
+fn addresses(released: &[Reservation]) -> Vec<String> {
+    released
+        .iter()
+        .map(|reservation| reservation.address.to_string())
+        .collect()
 }
 
 fn allocation(grant: &Grant) -> AllocationInfo {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use rpc::code::name;
 use rpc::v1::IpamParameters;
 use tonic::{Code, Status};
 
@@ -21,7 +22,7 @@ pub(super) struct Observed {
 
 /// For whom a request is, as it says itself.
 #[derive(Default)]
-struct Subject {
+pub(super) struct Subject {
     container: String,
     interface: String,
     pod: String,
@@ -29,10 +30,12 @@ struct Subject {
     network: String,
 }
 
-impl Observed {
-    pub(super) fn new(metrics: &Metrics, method: &'static str, parameters: Option<&IpamParameters>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let subject = parameters.map(|parameters| Subject {
+impl Subject {
+    pub(super) fn of(parameters: Option<&IpamParameters>) -> Self {
+        let Some(parameters) = parameters else {
+            return Self::default();
+        };
+        Self {
             container: parameters.cni_containerid.clone(),
             interface: parameters.cni_ifname.clone(),
             pod: parameters
@@ -42,12 +45,25 @@ impl Observed {
                 .unwrap_or_default(),
             pools: parameters.pools.clone(),
             network: parameters.network_name.clone(),
-        });
+        }
+    }
+
+    pub(super) fn network(name: &str) -> Self {
+        Self {
+            network: name.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Observed {
+    pub(super) fn new(metrics: &Metrics, method: &'static str, subject: Subject) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             metrics: metrics.clone(),
             method,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            subject: subject.unwrap_or_default(),
+            subject,
             start: Instant::now(),
             answered: false,
         }
@@ -81,8 +97,8 @@ impl Observed {
                 let addresses = addresses(answer).join(",");
                 let text = match *method {
                     "Allocate" => "reserved",
-                    "Deallocate" if addresses.is_empty() => "nothing to release",
-                    "Deallocate" => "released",
+                    "Deallocate" | "CollectGarbage" if addresses.is_empty() => "nothing to release",
+                    "Deallocate" | "CollectGarbage" => "released",
                     _ => {
                         tracing::debug!(
                             request = id,
@@ -157,28 +173,5 @@ impl Drop for Observed {
                 duration = ?start.elapsed(), "the caller gave up before it was answered"
             );
         }
-    }
-}
-
-/// The code's name in gRPC's own spelling.
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "Canceled",
-        Code::Unknown => "Unknown",
-        Code::InvalidArgument => "InvalidArgument",
-        Code::DeadlineExceeded => "DeadlineExceeded",
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::PermissionDenied => "PermissionDenied",
-        Code::ResourceExhausted => "ResourceExhausted",
-        Code::FailedPrecondition => "FailedPrecondition",
-        Code::Aborted => "Aborted",
-        Code::OutOfRange => "OutOfRange",
-        Code::Unimplemented => "Unimplemented",
-        Code::Internal => "Internal",
-        Code::Unavailable => "Unavailable",
-        Code::DataLoss => "DataLoss",
-        Code::Unauthenticated => "Unauthenticated",
     }
 }

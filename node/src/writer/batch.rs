@@ -1,14 +1,15 @@
 //! What one transaction does, to the store and to the ledger alike.
 
-use api::node_pool::NodePool;
 use rpc::journal::{Entry, Stamp};
 use rusqlite::ErrorCode;
 
+use super::horizon::Horizon;
 use crate::call::{AllocateCall, ReleaseCall};
-use crate::ledger::{Conflict, Knowledge, Ledger, allocate};
+use crate::ledger::{Conflict, Ledger, allocate};
 use crate::refusal::Refusal;
 use crate::reservation::{Grant, Reservation, RowId};
 use crate::store::{LoadError, New, Transaction};
+use crate::table::Table;
 
 /// Why a change wasn't made.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub(super) struct Batch<'a> {
 /// What is committed.
 pub(super) struct View<'a> {
     pub(super) ledger: &'a Ledger,
-    /// Why nothing may be added, if so.
-    pub(super) room: &'a Result<(), Refusal>,
+    /// When it was committed.
+    pub(super) horizon: &'a Horizon,
 }
 
 impl<'a> Batch<'a> {
@@ -99,6 +100,15 @@ impl<'a> Batch<'a> {
         Ok(grants)
     }
 
+    /// Changes nothing.
+    pub(super) fn can_allocate(&self) -> Result<(), Failure> {
+        if self.ledger.known().is_anything() {
+            Ok(self.room.clone()?)
+        } else {
+            Err(Refusal::NoTable.into())
+        }
+    }
+
     pub(super) fn release(&mut self, call: &ReleaseCall) -> Result<Vec<Reservation>, Failure> {
         self.release_rows(&self.ledger.released_by(call))
     }
@@ -138,20 +148,17 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Does nothing to the store if it holds this table already, as it does after most starts.
-    pub(super) fn set_table(&mut self, table: &[NodePool]) -> Result<(), Failure> {
-        let same = table.len() == self.ledger.table().count()
-            && table
-                .iter()
-                .all(|pool| self.ledger.config(&pool.key) == Some(pool));
-        if same && self.ledger.knowledge() != Knowledge::Nothing {
-            self.ledger.confirm_table();
-            return Ok(());
+    /// Does nothing to the store if it holds these pools already, as it does after most starts, and whenever only other
+    /// nodes' ranges change.
+    pub(super) fn set_table(&mut self, table: &Table) -> Result<(), Failure> {
+        let is_stored = self.ledger.known().is_anything() && self.ledger.configs().eq(table.pools.values());
+        if !is_stored {
+            self.room.clone()?;
+            self.transaction
+                .set_table(table.pools.values(), &self.moment.time_of_day)?;
+            self.changes += table.pools.len() + 1;
         }
-        self.room.clone()?;
-        self.transaction.set_table(table, &self.moment.time_of_day)?;
-        self.ledger.set_table(table.to_vec(), Knowledge::Synced);
-        self.changes += table.len() + 1;
+        self.ledger.set_table(table.clone());
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod caller;
 mod gauges;
+mod horizon;
 mod queue;
 mod thread;
 
@@ -17,17 +18,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
-use api::node_pool::NodePool;
 use tokio::sync::oneshot;
 
 use crate::call::{AllocateCall, CheckCall, ReleaseCall};
 use crate::clock::Clock;
+use crate::garbage::GarbageCall;
 use crate::journal::Journal;
-use crate::ledger::{Knowledge, Ledger};
+use crate::ledger::{Ledger, Outside};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::reservation::{Grant, Reservation, RowId};
 use crate::store::Store;
+use crate::table::Table;
 
 use batch::{Batch, Failure, View};
 use queue::{Job, Request};
@@ -132,19 +134,19 @@ impl Writer {
         self.read(move |view| view.ledger.check(&call)).await
     }
 
-    /// Replaces this node's pools by `pools`, which must come from a cache that knows all of them.
+    /// Replaces this node's pools by those of `table`.
     ///
-    /// From now on a pool that is not among them answers NotFound. Reservations stay, also in pools that are gone or
-    /// whose range moved.
-    pub async fn set_table(&self, pools: Vec<NodePool>) -> Result<(), Refusal> {
-        self.write(Caller::default(), move |batch| batch.set_table(&pools))
+    /// From now on a pool that is not among them answers NotFound, if the table knows all pools of its kind. Reservations
+    /// stay, also in pools that are gone or whose range moved. The pools are stored, if they changed; what else the table
+    /// says is not.
+    pub async fn set_table(&self, table: Table) -> Result<(), Refusal> {
+        self.write(Caller::default(), move |batch| batch.set_table(&table))
             .await
     }
 
-    /// The pools in force, in the order of their keys: those of the last [`Writer::set_table`], this run's or an
-    /// earlier one's.
-    pub async fn table(&self) -> Result<Vec<NodePool>, Refusal> {
-        self.read(|view| Ok(view.ledger.table().cloned().collect())).await
+    /// The table in force: that of the last [`Writer::set_table`], or what the store kept of an earlier run's.
+    pub async fn table(&self) -> Result<Table, Refusal> {
+        self.read(|view| Ok(view.ledger.table())).await
     }
 
     /// Every reservation, in the order in which they were made.
@@ -153,11 +155,16 @@ impl Writer {
             .await
     }
 
-    /// The reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing. They
-    /// are kept until they are released.
-    pub async fn outside(&self) -> Result<Vec<Reservation>, Refusal> {
-        self.read(|view| Ok(view.ledger.outside().cloned().collect()))
-            .await
+    /// The reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing, and
+    /// where they lie. They are kept until they are released.
+    pub async fn outside(&self) -> Result<Vec<(Reservation, Outside)>, Refusal> {
+        self.read(|view| {
+            let outside = view.ledger.outside();
+            Ok(outside
+                .map(|(reservation, place)| (reservation.clone(), place))
+                .collect())
+        })
+        .await
     }
 
     /// Records that the pods of these reservations were seen in the API. Rows that are gone are passed over.
@@ -166,22 +173,29 @@ impl Writer {
             .await
     }
 
-    /// Releases exactly these reservations and returns how many of them there still were.
-    pub async fn release(&self, rows: Vec<RowId>) -> Result<usize, Refusal> {
-        self.write(Caller::default(), move |batch| {
-            Ok(batch.release_rows(&rows)?.len())
+    /// Releases exactly these reservations and returns those that there still were.
+    ///
+    /// It is not applied any more once `caller` is gone, or this future is dropped.
+    pub async fn release(&self, rows: Vec<RowId>, caller: Caller) -> Result<Vec<Reservation>, Refusal> {
+        self.write(caller, move |batch| batch.release_rows(&rows)).await
+    }
+
+    /// The reservations that `call` covers: those to release unless their pods are there.
+    pub async fn garbage(&self, call: GarbageCall) -> Result<Vec<Reservation>, Refusal> {
+        self.read(move |view| {
+            let Some(newest) = view.horizon.before(&call.began) else {
+                return Ok(Vec::new());
+            };
+            let covered = view.ledger.reservations().filter(|r| call.covers(r, newest));
+            Ok(covered.cloned().collect())
         })
         .await
     }
 
     /// Whether an ADD could be served now, for STATUS and readiness: pools known, store writable, thread alive. That a
-    /// pool is full or unknown doesn't count.
+    /// pool is full or unknown doesn't count. It takes its turn as an ADD does, so it finds out what an ADD would.
     pub async fn can_allocate(&self) -> Result<(), Refusal> {
-        self.read(|view| match view.ledger.knowledge() {
-            Knowledge::Nothing => Err(Refusal::NoTable),
-            Knowledge::Persisted | Knowledge::Synced => view.room.clone(),
-        })
-        .await
+        self.write(Caller::default(), |batch| batch.can_allocate()).await
     }
 
     /// Lets the thread finish what was asked before, and end. What is asked later is refused.

@@ -3,20 +3,21 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use api::node_pool::NodePool;
 use rpc::journal::Entry;
 
 use super::batch::{Batch, Failure, Moment, Setback, View};
 use super::gauges::AddressGauges;
+use super::horizon::Horizon;
 use super::queue::{Job, Write};
 use super::{Fatal, Parts};
 use crate::clock::Clock;
 use crate::journal::{Journal, Pending};
-use crate::ledger::{Knowledge, Ledger};
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
 use crate::store::Store;
+use crate::table::Table;
 
 /// So many requests share a commit at most: its cost must stay small against a caller's deadline.
 const MAX_BATCH: usize = 256;
@@ -40,6 +41,7 @@ pub(super) struct Thread<C> {
     locked: bool,
     /// Changed rows that are in the log only.
     unmoved: usize,
+    horizon: Horizon,
     gauges: AddressGauges,
     /// When it was last looked whether there is room again.
     looked: Instant,
@@ -54,6 +56,7 @@ impl<C: Clock> Thread<C> {
             metrics,
             clock,
         } = parts;
+        let horizon = Horizon::new(&clock.stamp(), ledger.newest());
         Self {
             store,
             ledger,
@@ -62,6 +65,7 @@ impl<C: Clock> Thread<C> {
             room: Ok(()),
             locked: false,
             unmoved: 0,
+            horizon,
             gauges: AddressGauges::new(metrics.addresses.clone()),
             metrics,
             looked: Instant::now(),
@@ -116,7 +120,7 @@ impl<C: Clock> Thread<C> {
         for read in reads {
             read(&View {
                 ledger: &self.ledger,
-                room: &self.room,
+                horizon: &self.horizon,
             });
         }
         Ok(())
@@ -189,7 +193,7 @@ impl<C: Clock> Thread<C> {
         pending: &[Pending],
         moment: &Moment,
     ) -> Result<Vec<Vec<Reservation>>, Setback> {
-        let before = Table::of(&self.ledger);
+        let before = self.ledger.table();
         let result = self.try_commit(writes, pending, moment);
         if let Err(Setback::Full(_) | Setback::Locked(_)) = result {
             self.ledger = read(&self.store, before)?;
@@ -206,7 +210,7 @@ impl<C: Clock> Thread<C> {
         let transaction = self.store.begin()?;
         if self.store.changed_elsewhere()? {
             tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
-            self.ledger = read(&self.store, Table::of(&self.ledger))?;
+            self.ledger = read(&self.store, self.ledger.table())?;
         }
         let mut batch = Batch::new(transaction, &mut self.ledger, moment, self.room.clone());
         let mut released = Vec::with_capacity(pending.len());
@@ -230,6 +234,8 @@ impl<C: Clock> Thread<C> {
             self.metrics
                 .batch_size
                 .observe((writes.len() + pending.len()) as f64);
+            // Before anybody hears of it.
+            self.horizon.committed(&self.clock.stamp(), self.ledger.newest());
         }
         self.unmoved += changes;
         Ok(released)
@@ -307,26 +313,11 @@ fn collect(queue: &Receiver<Job>) -> (Vec<Job>, bool) {
     (jobs, false)
 }
 
-/// The pools in force.
-struct Table {
-    pools: Vec<NodePool>,
-    knowledge: Knowledge,
-}
-
-impl Table {
-    fn of(ledger: &Ledger) -> Self {
-        Self {
-            pools: ledger.table().cloned().collect(),
-            knowledge: ledger.knowledge(),
-        }
-    }
-}
-
 /// Takes from the store what only the store knows. Pools are the API server's, so `table` stays in force: whoever cleared
 /// it in the store must not make pools unknown until their next event.
 fn read(store: &Store, table: Table) -> Result<Ledger, Setback> {
     let mut ledger = store.load()?;
-    ledger.set_table(table.pools, table.knowledge);
+    ledger.set_table(table);
     Ok(ledger)
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod api_server_away;
+mod garbage;
+mod go_store;
 #[path = "../small_disk/mod.rs"]
 mod small_disk;
 mod stale_addresses;

@@ -59,8 +59,12 @@ async fn a_store_that_another_program_has_locked_refuses_and_recovers() {
     );
     // So the plugin keeps a DEL in its journal, and the runtime tries an ADD again.
     assert_eq!(refusal.code(), tonic::Code::Unavailable);
+    // Nor does STATUS promise what an ADD would not get.
+    let status = core.writer.can_allocate().await;
+    assert!(matches!(status, Err(Refusal::StoreLocked { .. })), "{status:?}");
     assert_eq!(core.held().await, ["a 10.0.0.1"]);
     behind.execute_batch("ROLLBACK").unwrap();
+    core.writer.can_allocate().await.unwrap();
     assert_eq!(core.add("b", &["p"]).await.unwrap(), ["10.0.0.2"]);
 }
 
@@ -126,10 +130,8 @@ fn start_on_a_small_disk() -> Core {
 async fn a_table_for_which_the_disk_has_no_room_is_not_in_force() {
     let core = start_on_a_small_disk();
     core.writer.set_table(small()).await.unwrap();
-    let many = (0..1000)
-        .map(|n| pool(&format!("p{n}"), "10.0.0.1", "10.0.0.9"))
-        .collect();
-    let refused = core.writer.set_table(many).await;
+    let many = (0..1000).map(|n| pool(&format!("p{n}"), "10.0.0.1", "10.0.0.9"));
+    let refused = core.writer.set_table(table(many)).await;
     assert!(is_full(&refused), "{refused:?}");
     assert_eq!(core.writer.table().await.unwrap(), small());
 }
@@ -138,7 +140,7 @@ async fn a_table_for_which_the_disk_has_no_room_is_not_in_force() {
 async fn on_a_full_disk_nothing_is_reserved_and_everything_released() {
     let core = start_on_a_small_disk();
     core.writer
-        .set_table(vec![pool("p", "10.0.0.1", "10.0.255.255")])
+        .set_table(table(vec![pool("p", "10.0.0.1", "10.0.255.255")]))
         .await
         .unwrap();
     let mut containers = Vec::new();

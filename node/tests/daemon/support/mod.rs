@@ -12,9 +12,11 @@ use node::config::Config;
 use node::daemon;
 use process::Fatal;
 use process::shutdown::Shutdown;
+use rpc::journal::Stamp;
 use rpc::v1::ipam_service_client::IpamServiceClient;
 use rpc::v1::{
-    AllocateRequest, DeallocateRequest, IpamMetadata, IpamParameters, IsAllocatedRequest, StatusRequest,
+    AllocateRequest, Attachment, CollectGarbageRequest, DeallocateRequest, IpamMetadata, IpamParameters,
+    IsAllocatedRequest, StatusRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -153,6 +155,33 @@ impl Daemon {
         };
         let answer = self.client.clone().allocate(request).await?.into_inner();
         Ok(answer.allocations[0].ip.clone())
+    }
+
+    /// ADD in [`POOL`] by this network, of a plugin that says so.
+    pub(crate) async fn add_by(&self, network: &str, interface: Interface) -> Result<String, Status> {
+        let request = AllocateRequest {
+            parameters: Some(IpamParameters {
+                network_name: network.to_owned(),
+                ..interface.parameters(POOL)
+            }),
+        };
+        let answer = self.client.clone().allocate(request).await?.into_inner();
+        Ok(answer.allocations[0].ip.clone())
+    }
+
+    /// GC of this network, by a plugin that began at `began`: how many addresses it released.
+    pub(crate) async fn gc(&self, network: &str, live: &[Interface], began: Stamp) -> Result<u32, Status> {
+        let attachment = |interface: &Interface| Attachment {
+            cni_containerid: interface.container.to_owned(),
+            cni_ifname: "net1".to_owned(),
+        };
+        let request = CollectGarbageRequest {
+            network_name: network.to_owned(),
+            live: live.iter().map(attachment).collect(),
+            began: Some(began.into()),
+        };
+        let answer = self.client.clone().collect_garbage(request).await?;
+        Ok(answer.into_inner().released)
     }
 
     /// DEL.

@@ -1,0 +1,54 @@
+//! A daemon that is told to stop.
+
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use node::store::StoreLock;
+use rpc::v1::AllocateRequest;
+
+use crate::support::{parameters, serve, serve_standing, socket_in};
+
+#[tokio::test]
+async fn a_stopped_daemon_finishes_what_runs_and_leaves_no_socket() {
+    let mut served = serve().await;
+    served.add("a", &["v4"]).await.unwrap();
+    let socket = socket_in(served.folder.path());
+    let start = Instant::now();
+    served.stop.send(()).unwrap();
+    served.service.await.unwrap().unwrap();
+    served.writer.stop().await;
+    served.ended.wait().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(UnixStream::connect(&socket).is_err() && !socket.exists());
+    // Its log has been moved into it.
+    assert!(!served.folder.path().join("store-wal").exists());
+    StoreLock::take(&served.folder.path().join("store")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_daemon_is_away_for_all_but_those_it_serves() {
+    let (served, go) = serve_standing().await;
+    let mut client = served.client.clone();
+    let mut running = Box::pin(client.allocate(AllocateRequest {
+        parameters: Some(parameters("a", &["v4"])),
+    }));
+    tokio::time::timeout(Duration::from_millis(100), &mut running)
+        .await
+        .expect_err("the writer stands");
+    served.stop.send(()).unwrap();
+    let socket = socket_in(served.folder.path());
+    // Code 11, which the plugin knows as nobody there, while the socket is.
+    let refused = loop {
+        match UnixStream::connect(&socket) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(!served.service.is_finished());
+    go.send(()).unwrap();
+    let answer = running.await.unwrap().into_inner();
+    assert_eq!(answer.allocations[0].ip, "192.168.0.1/16");
+    served.service.await.unwrap().unwrap();
+    assert!(!socket.exists());
+}
