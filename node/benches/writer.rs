@@ -12,6 +12,7 @@ use node::clock::BootClock;
 use node::metrics::Metrics;
 use node::reservation::{Owner, Pod};
 use node::store::{Store, StoreLock};
+use node::table::{Knowledge, Table};
 use node::writer::{Caller, Parts, Writer, spawn};
 use prometheus::Registry;
 
@@ -42,7 +43,9 @@ async fn run() -> Result<(), Failure> {
         clock: BootClock::new()?,
     };
     let (writer, mut ended) = spawn(parts)?;
-    writer.set_table(vec![pool()?]).await?;
+    writer
+        .set_table(Table::of(vec![pool()?], Knowledge::Synced))
+        .await?;
 
     let mut times = Vec::new();
     for n in 0..SINGLE {

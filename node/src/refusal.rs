@@ -42,10 +42,25 @@ pub enum Refusal {
     /// There is nothing to confirm: the container's interface holds no address of the pool.
     #[error("reservation for {} not found", named(.0))]
     NoReservation(PoolKey),
-    /// A static address is not among the addresses that are this node's alone.
+    /// A static address is another node's to hand out.
     #[error(
-        "requested IP {ip} is in the subnet of {} but outside of this node's range {range}: another node may hand it \
-         out, so it is refused; ask for an address of the range", named(.pool)
+        "requested IP {ip} can't be allocated from {}: it is in the range of node {node}; ask for an address of this node's \
+         range {range}, or exclude {ip} by the pool's spec.exclusions so that no node hands it out by itself", named(.pool)
+    )]
+    OfOtherNode {
+        /// The address.
+        ip: IpAddr,
+        /// The pool whose subnet it is in.
+        pool: PoolKey,
+        /// The node.
+        node: Box<str>,
+        /// What this node has of the pool.
+        range: Range,
+    },
+    /// A static address is not this node's, and whether it is another node's isn't known since the daemon's start.
+    #[error(
+        "requested IP {ip} is outside of this node's range {range} of {}, and which ranges other nodes have is not known yet: \
+         the pool could not be read from the API server since the start of ipam-node", named(.pool)
     )]
     OutsideRange {
         /// The address.
@@ -60,8 +75,12 @@ pub enum Refusal {
         "pools are not known yet: they could not be read from the API server since this node's store was created"
     )]
     NoTable,
-    /// The pool is not among those known from before the daemon's start, and the API server has not been reached since.
-    #[error("{} is not known yet: pools could not be read from the API server since the start of ipam-node", named(.0))]
+    /// The pool is not among those known from before the daemon's start, and the API server has not said since then which
+    /// pools of its kind there are.
+    #[error(
+        "{} is not known yet: pools of this type could not be read from the API server since the start of ipam-node",
+        named(.0)
+    )]
     NotSynced(PoolKey),
     /// The caller is gone; nobody reads this.
     #[error("request has been canceled")]
@@ -114,12 +133,13 @@ impl Refusal {
             | Self::IndexIsGateway(_)
             | Self::IndexOutside(_)
             | Self::Unmatched(_)
-            | Self::OutsideRange { .. } => Code::InvalidArgument,
+            | Self::OfOtherNode { .. } => Code::InvalidArgument,
             Self::UnknownPool(_) | Self::NoReservation(_) => Code::NotFound,
             Self::AlreadyAllocated(_) => Code::AlreadyExists,
             Self::NoFreeAddress(_) | Self::Taken(_) => Code::ResourceExhausted,
             Self::NoTable
             | Self::NotSynced(_)
+            | Self::OutsideRange { .. }
             | Self::Overloaded
             | Self::Stopping
             | Self::StoreLocked { .. } => Code::Unavailable,

@@ -1,49 +1,58 @@
 //! This node's pools, out of the pool objects that the API server has.
 
+mod change;
+mod known;
+mod object;
+
 use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::Arc;
 
-use api::ippool::IPPool;
-use api::node_pool::{NodePool, NodeView, View};
-use api::pool_key::{PoolKey, PoolKind};
-use kube::ResourceExt;
-use kube::core::DeserializeGuard;
+use api::node_pool::{Neighbours, NodePool, View};
+use api::pool_key::PoolKey;
 
-/// A pool object, or what could be read of it. One that can't be read must not hide the others, nor look deleted.
-pub type PoolObject = DeserializeGuard<IPPool>;
+pub use change::Change;
+pub use known::{Knowledge, Known};
+pub use object::{PoolObject, PoolResource};
 
-/// This node's pools, and the pool objects that could not be followed.
+/// This node's pools, of both kinds, and the pool objects that could not be followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
+    /// How well they are known.
+    pub known: Known,
     /// The pools in which this node has a range, by key.
     pub pools: BTreeMap<PoolKey, NodePool>,
+    /// Who else hands out of `pools`, by key. Of a pool that isn't in it that is not known. It isn't stored: a node that
+    /// joins the cluster must not make the daemons of all others write.
+    pub neighbours: BTreeMap<PoolKey, Arc<Neighbours>>,
     /// Why a pool's object was not followed, by key: such a pool stays as it was before, or is not among `pools` if it
     /// was not there before.
     pub troubles: BTreeMap<PoolKey, String>,
 }
 
 impl Table {
-    /// The table that was in force before, as the store has it.
+    /// These pools, of which, and of others, this much is known.
     #[must_use]
-    pub fn stored(pools: Vec<NodePool>) -> Self {
+    pub fn of(pools: impl IntoIterator<Item = NodePool>, knowledge: Knowledge) -> Self {
         Self {
+            known: Known::both(knowledge),
             pools: pools.into_iter().map(|pool| (pool.key.clone(), pool)).collect(),
-            troubles: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
-    /// The table of `node` that follows on this one when the API server has exactly `objects`.
+    /// The table of `node` that follows on this one when the API server has exactly `objects` of their kind. Pools of the
+    /// other kind stay as they are.
     #[must_use]
-    pub fn follow<'a>(&self, objects: impl IntoIterator<Item = &'a PoolObject>, node: &str) -> Self {
-        let mut next = Self::default();
+    pub fn follow<'a, K: PoolResource>(
+        &self,
+        objects: impl IntoIterator<Item = &'a PoolObject<K>>,
+        node: &str,
+    ) -> Self {
+        let mut next = self.without::<K>();
+        next.known.synced(K::KIND);
         for object in objects {
-            let key = PoolKey::new(PoolKind::IpPool, &object.name_any());
-            let previous = self.pools.get(&key);
-            let view = match &object.0 {
-                Ok(pool) => pool.view(node, previous),
-                Err(unreadable) => view_of_unreadable(object, &unreadable.error, previous),
-            };
-            let pool = match view {
+            let key = object.key();
+            let pool = match object.view(node, self.pools.get(&key)) {
                 View::NotHere => None,
                 View::Current(pool) => Some(pool),
                 View::Kept(pool, reason) => {
@@ -55,9 +64,30 @@ impl Table {
                     None
                 }
             };
-            next.pools.extend(pool.map(|pool| (key, pool)));
+            if let Some(pool) = pool {
+                // Where the object can't be read the others' ranges are those that it had before, as this node's is.
+                let neighbours = object.neighbours().or_else(|| self.neighbours.get(&key));
+                next.neighbours
+                    .extend(neighbours.map(|neighbours| (key.clone(), neighbours.clone())));
+                next.pools.insert(key, pool);
+            }
         }
         next
+    }
+
+    /// Everything but the pools of one kind.
+    fn without<K: PoolResource>(&self) -> Self {
+        let mut rest = self.clone();
+        rest.pools.retain(|key, _| key.kind() != K::KIND);
+        rest.neighbours.retain(|key, _| key.kind() != K::KIND);
+        rest.troubles.retain(|key, _| key.kind() != K::KIND);
+        rest
+    }
+
+    /// Whether requests are answered alike under both: troubles are for people.
+    #[must_use]
+    pub fn serves_as(&self, other: &Self) -> bool {
+        self.known == other.known && self.pools == other.pools && self.neighbours == other.neighbours
     }
 
     /// What a reader of the log wants to know when `self` takes the place of `before`.
@@ -82,81 +112,6 @@ impl Table {
             }
         }
         changes
-    }
-}
-
-/// An object that isn't even an IPPool, by its schema: as [`view`] treats one whose spec is invalid.
-fn view_of_unreadable(object: &PoolObject, error: &str, previous: Option<&NodePool>) -> View {
-    let reason = format!("its object can't be read: {error}");
-    match previous.filter(|previous| Some(&previous.uid) == object.uid().as_ref()) {
-        Some(previous) => View::Kept(previous.clone(), reason),
-        None => View::Unusable(reason),
-    }
-}
-
-/// One thing that a new table changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The pool is new on this node, or handed out differently than before.
-    Set(Box<NodePool>),
-    /// This node has no range of the pool any more.
-    Gone(PoolKey),
-    /// The pool's object can't be followed.
-    Trouble {
-        /// The pool.
-        key: PoolKey,
-        /// Why not.
-        reason: String,
-        /// Whether it is handed out as before. If not, it isn't handed out.
-        kept: bool,
-    },
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Set(pool) => {
-                write!(
-                    f,
-                    "pool {}: this node hands out {} of {}",
-                    pool.key, pool.range, pool.subnet
-                )?;
-                if let Some(gateway) = pool.gateway {
-                    write!(f, ", gateway {gateway}")?;
-                }
-                match &pool.exclusions[..] {
-                    [] => Ok(()),
-                    excluded => {
-                        let excluded: Vec<_> = excluded.iter().map(ToString::to_string).collect();
-                        write!(f, ", without {}", excluded.join(", "))
-                    }
-                }
-            }
-            Self::Gone(key) => write!(
-                f,
-                "pool {key}: this node has no range any more and hands out nothing of it"
-            ),
-            Self::Trouble {
-                key,
-                reason,
-                kept: true,
-            } => {
-                write!(
-                    f,
-                    "pool {key}: {reason}; going on as before, until the pool is corrected"
-                )
-            }
-            Self::Trouble {
-                key,
-                reason,
-                kept: false,
-            } => {
-                write!(
-                    f,
-                    "pool {key}: {reason}; nothing is handed out of it until the pool is corrected"
-                )
-            }
-        }
     }
 }
 

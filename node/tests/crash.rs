@@ -15,6 +15,7 @@ use node::clock::{BootClock, Clock};
 use node::journal::Journal;
 use node::metrics::Metrics;
 use node::store::{Store, StoreLock};
+use node::table::{Knowledge, Table};
 use node::writer::{self, Parts};
 use prometheus::Registry;
 use rpc::journal::{Entry, FOLDER};
@@ -113,7 +114,10 @@ impl Node {
             default_gateway: false,
             routes: Vec::new(),
         };
-        writer.set_table(vec![pool]).await.unwrap();
+        writer
+            .set_table(Table::of(vec![pool], Knowledge::Synced))
+            .await
+            .unwrap();
         writer.stop().await;
         ended.wait().await.unwrap();
     }

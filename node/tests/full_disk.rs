@@ -17,6 +17,7 @@ use node::metrics::Metrics;
 use node::refusal::Refusal;
 use node::reservation::{Owner, Pod};
 use node::store::{Store, StoreLock};
+use node::table::{Knowledge, Table};
 use node::writer::{self, Caller, Ended, Parts, Writer};
 use prometheus::Registry;
 use small_disk::{eat_everything, on_a_small_disk};
@@ -107,7 +108,10 @@ async fn addresses_are_released_though_not_one_byte_is_left() {
         return;
     };
     let (writer, mut ended) = start(&disk);
-    writer.set_table(table()).await.unwrap();
+    writer
+        .set_table(Table::of(table(), Knowledge::Synced))
+        .await
+        .unwrap();
     let first = fill(&writer, 0).await;
     assert!(first > 300, "{first} reservations");
     eat_everything(&disk.join("other"));

@@ -7,10 +7,12 @@ use api::pool_key::PoolKey;
 use api::range::{Range, number};
 use ipnet::IpNet;
 
-use super::{Knowledge, Ledger, picker, routes};
+use super::pool::{Place, Pool};
+use super::{Ledger, picker, routes};
 use crate::call::{AllocateCall, Wish};
 use crate::refusal::Refusal;
 use crate::reservation::Grant;
+use crate::table::Knowledge;
 
 /// An address that will be reserved if the store takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct Planned {
 
 /// What `call` gets: one address of each pool, or nothing.
 pub fn allocate(ledger: &Ledger, call: &AllocateCall) -> Result<Vec<Planned>, Refusal> {
-    if ledger.knowledge == Knowledge::Nothing {
+    if !ledger.known.is_anything() {
         return Err(Refusal::NoTable);
     }
     let mut planned: Vec<Planned> = Vec::with_capacity(call.pools.len());
@@ -43,12 +45,12 @@ pub fn allocate(ledger: &Ledger, call: &AllocateCall) -> Result<Vec<Planned>, Re
 fn from_pool(ledger: &Ledger, call: &AllocateCall, key: &PoolKey) -> Result<Planned, Refusal> {
     let pool = ledger.pools.get(key);
     let Some((pool, config)) = pool.and_then(|pool| Some((pool, pool.config.as_ref()?))) else {
-        return Err(match ledger.knowledge {
+        return Err(match ledger.known.of(key.kind()) {
             Knowledge::Synced => Refusal::UnknownPool(key.clone()),
             Knowledge::Nothing | Knowledge::Persisted => Refusal::NotSynced(key.clone()),
         });
     };
-    let wanted = wanted(config, &call.wish)?;
+    let wanted = wanted(pool, config, &call.wish)?;
     if ledger.held_by(&call.owner, key).is_some() {
         return Err(Refusal::AlreadyAllocated(key.clone()));
     }
@@ -78,7 +80,7 @@ fn from_pool(ledger: &Ledger, call: &AllocateCall, key: &PoolKey) -> Result<Plan
 }
 
 /// The very address that is asked for in this pool. `None`: any.
-fn wanted(config: &NodePool, wish: &Wish) -> Result<Option<IpAddr>, Refusal> {
+fn wanted(pool: &Pool, config: &NodePool, wish: &Wish) -> Result<Option<IpAddr>, Refusal> {
     if wish.gateway && config.gateway.is_none() {
         return Err(Refusal::NoGateway(config.key.clone()));
     }
@@ -89,13 +91,22 @@ fn wanted(config: &NodePool, wish: &Wish) -> Result<Option<IpAddr>, Refusal> {
         // The same address on every node that asks: that is what this feature is for.
         return Ok(config.gateway);
     }
-    match wish.static_ips.iter().find(|ip| config.subnet.contains(*ip)) {
-        Some(&ip) if !config.range.contains(ip) => Err(Refusal::OutsideRange {
+    let Some(&ip) = wish.static_ips.iter().find(|ip| config.subnet.contains(*ip)) else {
+        return Ok(None);
+    };
+    match pool.place_of(config, ip) {
+        Place::Ours | Place::Nobodys => Ok(Some(ip)),
+        Place::Of(node) => Err(Refusal::OfOtherNode {
+            ip,
+            pool: config.key.clone(),
+            node: node.into(),
+            range: config.range,
+        }),
+        Place::Unknown => Err(Refusal::OutsideRange {
             ip,
             pool: config.key.clone(),
             range: config.range,
         }),
-        found => Ok(found.copied()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod api_server;
 mod log;
+mod objects;
 pub mod pods;
 pub mod pools;
 
@@ -9,23 +10,22 @@ use std::fmt::Debug;
 use std::future;
 
 use futures::{Stream, StreamExt};
-use kube::runtime::watcher::{Config, DefaultBackoff, Event};
+use kube::runtime::watcher::{Config, DefaultBackoff, Error, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use log::WatchLog;
 
-/// The events of a watch that never ends: failures are logged as `what`, once each, and tried again with growing pauses.
-/// Of each object `slim` leaves what is needed.
+/// What a watch that never ends comes across: events, and failures, which are logged as `what`, once each, and tried again
+/// with growing pauses.
 ///
 /// It asks for one list, which the API server answers from its cache and still up to date, and not for pages, which would
 /// go to etcd. The lists are short: a node's pods, a cluster's pools.
-fn events<K>(
+fn outcomes<K>(
     api: Api<K>,
     field_selector: Option<String>,
     what: &'static str,
-    slim: impl Fn(&mut K),
-) -> impl Stream<Item = Event<K>>
+) -> impl Stream<Item = Result<Event<K>, Error>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -36,8 +36,13 @@ where
     };
     let mut log = WatchLog::new(what);
     // The pauses differ from node to node: an API server that comes back is not to be met by all of them at once.
-    process::watch::events(api, config, DefaultBackoff::default).filter_map(move |outcome| {
-        log.observe(&outcome);
-        future::ready(outcome.ok().map(|event| event.modify(&slim)))
-    })
+    process::watch::events(api, config, DefaultBackoff::default).inspect(move |outcome| log.observe(outcome))
+}
+
+/// The events of such a watch alone.
+fn events<K>(api: Api<K>, field_selector: Option<String>, what: &'static str) -> impl Stream<Item = Event<K>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    outcomes(api, field_selector, what).filter_map(|outcome| future::ready(outcome.ok()))
 }

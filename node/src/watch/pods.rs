@@ -69,7 +69,8 @@ impl PodWatch {
     pub async fn run(mut self) -> Result<(), Refusal> {
         let api: Api<PodMeta> = Api::all(self.client);
         let of_this_node = Some(format!("spec.nodeName={}", self.node));
-        let mut events = pin!(super::events(api, of_this_node, "the pods of this node", slim));
+        let events = super::events(api, of_this_node, "the pods of this node");
+        let mut events = pin!(events.map(|event| event.modify(slim)));
         let pods = self.cache.as_reader();
         while let Some(event) = events.next().await {
             self.cache.apply_watcher_event(&event);
