@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
@@ -30,6 +32,9 @@ pub const ROLE: &str = "kubernetes.io/role";
 
 /// The lease by which controllers exclude each other.
 pub const LEASE: &str = "dd1643cf.nvidia.com";
+
+/// The configuration of config/webhook.
+const WEBHOOK: &str = "nv-ipam-validating-webhook-configuration";
 
 /// The folder of a run on a cluster that is not ours is called this and the run's process id.
 const EXISTING: &str = "existing-";
@@ -175,9 +180,15 @@ impl Bed {
         }
     }
 
-    /// The pools.
+    /// The IPPools.
     #[must_use]
     pub fn pools(&self) -> Api<IPPool> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// The CIDRPools.
+    #[must_use]
+    pub fn cidrpools(&self) -> Api<CIDRPool> {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
@@ -230,7 +241,7 @@ impl Bed {
     }
 
     /// Puts the cluster back to where it was after it came up: usual flags, no pods, pools, fake nodes, role labels or networks of
-    /// tests, our programs not running and the nodes' stores empty. What tests mount on a node they mount under `/run/mnt`,
+    /// tests, no webhook, our programs not running and the nodes' stores empty. What tests mount on a node they mount under `/run/mnt`,
     /// and it is unmounted. Tests begin with it, so none depends on the one before.
     pub async fn reset(&self) -> Result<()> {
         if let Kind::Ours(cluster) = &self.kind
@@ -248,7 +259,13 @@ impl Bed {
         self.controller().kill().await?;
         self.controller().service.restore_argv();
         delete_lease(&self.client).await?;
+        if matches!(self.kind, Kind::Ours(_)) {
+            delete_webhook(&self.client).await?;
+        }
         self.pools()
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await?;
+        self.cidrpools()
             .delete_collection(&DeleteParams::default(), &ListParams::default())
             .await?;
         pods::delete_fake_nodes(&self.client).await?;
@@ -284,6 +301,17 @@ async fn delete_lease(client: &Client) -> Result<()> {
     match leases.delete(LEASE, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other.map(drop).context("could not delete the controllers' lease"),
+    }
+}
+
+/// One that nobody answers for would keep pools from being made.
+async fn delete_webhook(client: &Client) -> Result<()> {
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    match configurations.delete(WEBHOOK, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other
+            .map(drop)
+            .context("could not delete the webhook's configuration"),
     }
 }
 

@@ -5,17 +5,21 @@ use std::process::ExitCode;
 mod cluster;
 mod controller;
 mod crashes;
+mod docs;
 mod node;
 mod setting;
 mod spine;
+mod validation;
 
 fn main() -> ExitCode {
     let tests = [
         cluster::tests(),
         controller::tests(),
         crashes::tests(),
+        docs::tests(),
         node::tests(),
         spine::tests(),
+        validation::tests(),
     ];
     e2e::harness::main(tests.into_iter().flatten().collect())
 }

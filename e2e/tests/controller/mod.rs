@@ -3,9 +3,11 @@
 use e2e::harness::Test;
 
 mod burst;
+mod cidr;
+mod cidr_crd;
 mod command_line;
 mod election;
-mod extra;
+pub(crate) mod extra;
 mod go_manifests;
 mod killed;
 mod observer;
@@ -18,6 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
     [
         seed::tests(),
         stands::tests(),
+        cidr::tests(),
+        cidr_crd::tests(),
         burst::tests(),
         killed::tests(),
         election::tests(),

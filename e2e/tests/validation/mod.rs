@@ -1,0 +1,10 @@
+//! What is refused, by whom, and what is let through with a warning.
+
+use e2e::harness::Test;
+
+mod served;
+mod webhook;
+
+pub(crate) fn tests() -> Vec<Test> {
+    webhook::tests()
+}
