@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
-use process::flags::{CommandLine, CommonFlags, go_bool};
+use clap::Parser;
+use process::flags::{CommandLine, CommonFlags, GoSwitch};
+
+use crate::command::Command;
 
 const DAEMON: &str = "Node daemon flags";
 const SHIM: &str = "Shim CNI configuration flags (what the daemon installs on the node)";
@@ -18,6 +20,8 @@ const SHIM: &str = "Shim CNI configuration flags (what the daemon installs on th
 #[command(
     name = "ipam-node",
     args_override_self = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
     max_term_width = 110,
     after_long_help = AFTER_HELP
 )]
@@ -42,8 +46,14 @@ pub struct Cli {
 
     /// File that holds the reservations. Its folder must exist and outlive the daemon: a reservation that is forgotten is
     /// an address given out twice.
-    #[arg(long, value_name = "PATH", default_value = "/var/lib/cni/nv-ipam/store", help_heading = DAEMON)]
-    pub(crate) store_file: PathBuf,
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/var/lib/cni/nv-ipam/store",
+        help_heading = DAEMON
+    )]
+    pub store_file: PathBuf,
 
     /// Address of /metrics, host:port; `:8080` means every address of the machine, `0` none.
     #[arg(long, value_name = "ADDRESS", default_value = ":8080", help_heading = DAEMON)]
@@ -62,18 +72,7 @@ pub struct Cli {
     pub(crate) cni_bin_dir: PathBuf,
 
     /// Don't install the nv-ipam program: it is there already, by other means.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
-        help_heading = SHIM
-    )]
+    #[arg(long, go_bool(), help_heading = SHIM)]
     pub(crate) cni_skip_nv_ipam_binary_copy: bool,
 
     /// Folder for the shim's configuration file nv-ipam.conf.
@@ -81,18 +80,7 @@ pub struct Cli {
     pub(crate) cni_conf_dir: PathBuf,
 
     /// Don't write the shim's configuration file.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
-        help_heading = SHIM
-    )]
+    #[arg(long, go_bool(), help_heading = SHIM)]
     pub(crate) cni_skip_nv_ipam_config_creation: bool,
 
     /// Where the shim looks for the daemon: --bind-address as the host sees it.
@@ -123,22 +111,15 @@ pub struct Cli {
     pub(crate) cni_log_level: String,
 
     /// Refuse a network that names no pool. Without it such a network uses the pool of its own name.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = go_bool,
-        action = ArgAction::Set,
-        hide_possible_values = true,
-        help_heading = SHIM
-    )]
+    #[arg(long, go_bool(), help_heading = SHIM)]
     pub(crate) cni_force_pool_name: bool,
 
     #[command(flatten)]
     pub(crate) common: CommonFlags,
+
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 impl CommandLine for Cli {
@@ -155,11 +136,66 @@ Examples:
     ipam-node --node-name=host-a --kubeconfig=$HOME/.kube/config \\
       --bind-address=unix:///tmp/a/sock --store-file=/tmp/a/store \\
       --cni-skip-nv-ipam-binary-copy --cni-skip-nv-ipam-config-creation
+  Who holds which address, by hand and in a running DaemonSet:
+    ipam-node store list
+    kubectl exec -n kube-system <pod> -- /ipam-node store list
+  Back to the Go ipam-node, with this one stopped:
+    ipam-node store export --in-place
 
 What it reads and writes:
-  <store-file>         the reservations and this node's ranges, an SQLite database
+  <store-file>         the reservations and this node's ranges, an SQLite database. A store of the Go ipam-node that it
+                       finds there it takes over, and keeps as <store-file>.go.json
   <socket>, released/  the socket, and beside it DELs that came while no daemon ran
   <cni-bin-dir>        nv-ipam; it stays when the daemon stops, and so does
   <cni-conf-dir>       nv-ipam.conf, written at every start: change flags, not the file
 
 It exits with 0 when SIGTERM or SIGINT asked it to, else with 1 after saying why.";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["ipam-node"], arguments].concat())
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        assert!(parse(&["--node-name=x", "--v=1"]).unwrap().command.is_none());
+        assert!(parse(&["--node-name=x", "stray"]).is_err());
+        assert!(parse(&["store"]).is_err());
+    }
+
+    #[test]
+    fn commands_find_the_store_as_the_daemon_does() {
+        for arguments in [
+            &["store", "list", "--store-file=/a"][..],
+            &["store", "--store-file=/a", "list"],
+            &["--store-file=/a", "store", "list"],
+            &["--store-file=/b", "store", "list", "--store-file", "/a"],
+        ] {
+            let cli = parse(arguments).unwrap();
+            assert!(cli.command.is_some());
+            assert_eq!(cli.store_file, Path::new("/a"), "{arguments:?}");
+        }
+        let cli = parse(&["store", "export", "--in-place"]).unwrap();
+        assert_eq!(cli.store_file, Path::new("/var/lib/cni/nv-ipam/store"));
+    }
+
+    #[test]
+    fn the_help_teaches_the_commands() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        for part in [
+            "Commands:",
+            "ipam-node store list",
+            "ipam-node store export --in-place",
+        ] {
+            assert!(help.contains(part), "{part} in {help}");
+        }
+    }
+}

@@ -5,7 +5,17 @@ use std::process::ExitCode;
 use node::config::Config;
 use node::daemon;
 use node::flags::Cli;
+use process::flags::CommandLine;
 
 fn main() -> ExitCode {
-    process::run(|cli: Cli, shutdown| async move { daemon::run(Config::parse(cli)?, shutdown).await })
+    let mut cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    match cli.command.take() {
+        Some(command) => command.run(&cli.store_file),
+        None => process::run_with(cli, |cli, shutdown| async move {
+            daemon::run(Config::parse(cli)?, shutdown).await
+        }),
+    }
 }

@@ -14,9 +14,10 @@ use rustix::net::{
 
 use crate::advice;
 use crate::bind_address::BindAddress;
+use crate::file_lock::NotLocked;
 use crate::store::StoreLock;
 
-use super::claim::{Claim, Unclaimed};
+use super::claim::Claim;
 
 /// Connections that may wait to be accepted. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
@@ -91,12 +92,12 @@ impl Listener {
         let mut claim = None;
         let socket = match address {
             BindAddress::Unix(path) => {
-                let claim = claim.insert(Claim::take(path).map_err(|unclaimed| match unclaimed {
-                    Unclaimed::Held(pid) => ListenError::Answered {
+                let claim = claim.insert(Claim::take(path).map_err(|not_locked| match not_locked {
+                    NotLocked::Held(pid) => ListenError::Answered {
                         socket: path.clone(),
                         pid: Some(pid),
                     },
-                    Unclaimed::Io(source) => failed("locking")(source),
+                    NotLocked::Io(source) => failed("locking")(source),
                 })?);
                 make_way(path, address)?;
                 let socket = new_socket(AddressFamily::UNIX).map_err(failed("making a socket for"))?;

@@ -3,7 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use api::pool_key::PoolKey;
+
 use crate::advice;
+use crate::go_store::{EntryProblem, GoStoreError};
 
 /// Why a store can't be used. Unless it says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +44,51 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A Go daemon's store.
+    /// A Go daemon's store that can't be taken over.
+    #[error("the store {} of the Go ipam-node {source}; it was left as it is. {REPAIR}", path.display())]
+    GoStore {
+        /// Path of the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<GoStoreError>,
+    },
+    /// A Go daemon's store, in the place of a database of ours.
     #[error(
-        "the store {} is one of the Go ipam-node (JSON), which this version can't take over yet; it was left as it is. \
-         Go on with the Go ipam-node, or give this one another --store-file",
-        .0.display()
+        "the store {} is one of the Go ipam-node, but {} is there, so a database of this ipam-node was in its place, and what \
+         it had reserved is perhaps not in it; it was left as it is. Put the database back; or, if the store has every \
+         address that a pod on this node uses, move {} away. (The way to the Go ipam-node and back is \
+         `ipam-node store export --in-place`)", path.display(), trace.display(), trace.display()
     )]
-    GoStore(PathBuf),
+    GoStoreAfterOurs {
+        /// Path of the store.
+        path: PathBuf,
+        /// What is still there of the database.
+        trace: PathBuf,
+    },
+    /// A Go daemon's store, where a command needs one of ours.
+    #[error(
+        "the store {} is one of the Go ipam-node (JSON): this ipam-node takes it over when it starts", .0.display()
+    )]
+    StillGo(PathBuf),
+    /// Another program has the database open.
+    #[error("the store {} is open in another program (sqlite3?): close it there first", .0.display())]
+    InUse(PathBuf),
+    /// There is nothing to look at.
+    #[error("there is no store at {}: give its path with --store-file", .0.display())]
+    Absent(PathBuf),
+    /// Nothing was ever written into it.
+    #[error("the store {} is empty: nothing was ever reserved in it", .0.display())]
+    Empty(PathBuf),
+    /// What it holds can't be said in the Go format.
+    #[error("the store {} has a reservation in pool {pool} that the Go ipam-node can't have, one that {problem}", path.display())]
+    NotForGo {
+        /// Path of the store.
+        path: PathBuf,
+        /// Key of the pool.
+        pool: PoolKey,
+        /// What is wrong with it.
+        problem: Box<EntryProblem>,
+    },
     /// A later version wrote it.
     #[error(
         "the store {} has format {found}, and this ipam-node knows formats up to {known}; it was left as it is. \

@@ -54,10 +54,27 @@ impl Files {
         [self.log(), self.beside("-journal")]
     }
 
+    /// The store of the Go daemon that the database was made from.
+    pub(super) fn imported(&self) -> PathBuf {
+        self.beside(".go.json")
+    }
+
+    /// The database that the store of the Go daemon was made from. Nobody reads it.
+    pub(super) fn exported(&self) -> PathBuf {
+        self.beside(".db")
+    }
+
     /// Files that only this daemon makes, and that tell that it had a store here.
-    pub(super) fn traces(&self) -> [PathBuf; 4] {
+    pub(super) fn traces(&self) -> [PathBuf; 5] {
         let [wal, journal] = self.logs();
-        [wal, journal, self.beside(".go.json"), self.reserve()]
+        [wal, journal, self.imported(), self.exported(), self.reserve()]
+    }
+
+    /// Files that lie beside a database of this daemon while it runs and after it ran, whatever is in them. An export in
+    /// place removes them, so beside a store of the Go daemon they tell that it took a database's place in another way.
+    pub(super) fn traces_of_database(&self) -> [PathBuf; 5] {
+        let [wal, journal] = self.logs();
+        [wal, journal, self.beside("-shm"), self.reserve(), self.imported()]
     }
 
     /// The folder of all of them.

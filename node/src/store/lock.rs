@@ -1,23 +1,18 @@
 //! Who may touch a store.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::files::Files;
+use crate::file_lock::{FileLock, NotLocked, try_flock};
 
-/// The right to touch a store, its companions and the socket: one daemon has it, until it drops this or dies.
-///
-/// The lock is on a file that is never renamed or removed, so there is no instant at which two can have it.
+/// The right to touch a store, its companions and the socket: one process of ours has it, until it drops this or dies.
 #[derive(Debug)]
 pub struct StoreLock {
     pub(super) files: Files,
-    _held: File,
+    _held: FileLock,
 }
 
 impl StoreLock {
@@ -25,36 +20,29 @@ impl StoreLock {
     pub fn take(store: &Path) -> Result<Self, StoreError> {
         let files = Files::of(store);
         let path = files.lock();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(StoreError::io("opening the lock file", &path))?;
-        if !try_flock(&file).map_err(StoreError::io("locking", &path))? {
-            let mut pid = String::new();
-            // It only makes the message better.
-            let _ = file.take(20).read_to_string(&mut pid);
-            return Err(StoreError::Locked {
+        match FileLock::take(&path) {
+            Ok(held) => Ok(Self { files, _held: held }),
+            Err(NotLocked::Held(pid)) => Err(StoreError::Locked {
                 store: store.to_owned(),
-                pid: pid.trim().to_owned(),
-            });
+                pid,
+            }),
+            Err(NotLocked::Io(error)) => Err(StoreError::io("locking", &path)(error)),
         }
-        // For whoever finds it held. A full disk is no reason not to start.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { files, _held: file })
     }
 }
 
-/// Whether this process now has the only lock on `file`; it has it until the file is closed.
-pub(super) fn try_flock(file: &File) -> std::io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
+/// Locks the store itself, as the Go daemon does, and makes sure that it is still the one at `path`.
+pub(super) fn hold(file: &File, path: &Path) -> Result<(), StoreError> {
+    let failed = || StoreError::io("locking the store", path);
+    if !try_flock(file).map_err(failed())? {
+        return Err(StoreError::HeldByOther(path.to_owned()));
     }
+    let (opened, named) = (
+        file.metadata().map_err(failed())?,
+        fs::metadata(path).map_err(failed())?,
+    );
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        return Err(StoreError::HeldByOther(path.to_owned()));
+    }
+    Ok(())
 }

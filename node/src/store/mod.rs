@@ -1,15 +1,20 @@
 //! Reservations on stable storage: one SQLite database, and the files beside it.
 //!
 //! Beside the database `<store>` lie `<store>.lock` ([`StoreLock`]); while it is open `<store>-wal` and `<store>-shm`
-//! (SQLite's), while it is closed `<store>.reserve` (room for the former); for a moment `<store>.new`, a database that is
-//! being made.
+//! (SQLite's), while it is closed `<store>.reserve` (room for the former); for a moment `<store>.new`, a store that is
+//! being made. A store of the Go daemon that was taken over is kept as `<store>.go.json`, a database that was given back
+//! to it as `<store>.db`.
 //!
 //! A crash at any instant leaves every commit that returned, and of one that didn't return all or nothing.
 
 mod error;
+mod export;
 mod files;
+mod import;
 mod lock;
+mod make;
 mod open;
+mod reader;
 mod room;
 mod rows;
 mod schema;
@@ -24,7 +29,9 @@ use rusqlite::TransactionBehavior;
 use crate::ledger::Ledger;
 
 pub use error::StoreError;
+pub use export::{InPlace, export_in_place};
 pub use lock::StoreLock;
+pub use reader::{Content, Reader, release};
 pub use rows::LoadError;
 pub use transaction::{New, Transaction};
 
@@ -39,9 +46,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store that `lock` is for and reads it. Absent or empty, it is made.
+    /// Opens the store that `lock` is for and reads it. Absent or empty, it is made; one of the Go daemon is taken over.
     ///
-    /// Whatever else is there is refused and left as it is, unless it is a sound database of ours.
+    /// Whatever is not sound, or neither's, is refused and left as it is.
     pub fn open(lock: StoreLock) -> Result<(Self, Ledger), StoreError> {
         let reserve = lock.files.reserve();
         let give_back =
@@ -134,5 +141,9 @@ fn data_version(connection: &rusqlite::Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
+#[cfg(test)]
+mod go_crash_tests;
+#[cfg(test)]
+mod go_tests;
 #[cfg(test)]
 pub(crate) mod tests;

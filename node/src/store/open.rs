@@ -3,24 +3,22 @@
 use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::files::Files;
-use super::lock::try_flock;
-use super::schema;
+use super::lock::hold;
+use super::{import, make, schema};
 
-/// What lies at a store's path.
-#[derive(Debug, PartialEq, Eq)]
-enum Content {
+/// What lies at a store's path and can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
     Empty,
-    Ours { version: i64 },
-    OtherDatabase,
+    Ours,
     Json,
-    Unknown,
 }
 
 /// The open database, and the lock on its file.
@@ -33,42 +31,67 @@ pub(super) struct Database {
     pub(super) held: File,
 }
 
-/// Opens the store, or makes one where there is none. The caller has its lock.
+/// Opens the store, makes one where there is none, and takes over one of a Go daemon. The caller has its lock.
 pub(super) fn open(files: &Files) -> Result<Database, StoreError> {
-    remove_unfinished(files)?;
-    let held = match open_file(&files.store)? {
+    make::remove_unfinished(files)?;
+    let held = match open_file(&files.store, Access::Write)? {
         None => {
-            no_trace(files, "missing", &files.logs())?;
-            create(files, |new, store| fs::hard_link(new, store))?
+            not_lost(files, None)?;
+            let file = make::database(files, |_| Ok(()))?;
+            make::publish(files, |new, store| fs::hard_link(new, store))?;
+            file
         }
         Some(file) => {
             hold(&file, &files.store)?;
-            match content(&file).map_err(StoreError::io("reading the store", &files.store))? {
+            match content(&file, &files.store)? {
+                // `file` stays locked until the name belongs to the new one.
                 Content::Empty => {
-                    no_trace(files, "empty", &files.traces())?;
-                    // `file` stays locked until the name belongs to the new one.
-                    create(files, |new, store| fs::rename(new, store))?
+                    not_lost(files, Some(Content::Empty))?;
+                    let new = make::database(files, |_| Ok(()))?;
+                    make::publish(files, |new, store| fs::rename(new, store))?;
+                    new
                 }
-                Content::Ours { version } => {
-                    known_version(files, version)?;
-                    file
-                }
-                Content::OtherDatabase => {
-                    return Err(StoreError::unusable(
-                        &files.store,
-                        "is an SQLite database of another program",
-                    ));
-                }
-                Content::Json => return Err(StoreError::GoStore(files.store.clone())),
-                Content::Unknown => {
-                    return Err(StoreError::unusable(
-                        &files.store,
-                        "is neither a database of ipam-node nor a store of the Go ipam-node",
-                    ));
-                }
+                Content::Json => import::import(files, &file)?,
+                Content::Ours => file,
             }
         }
     };
+    connect(files, held)
+}
+
+/// Opens a store that is a database already; else nothing changes. The caller has its lock.
+pub(super) fn open_database(files: &Files) -> Result<Database, StoreError> {
+    let file = open_file(&files.store, Access::Write)?;
+    let file = file.ok_or_else(|| StoreError::Absent(files.store.clone()))?;
+    hold(&file, &files.store)?;
+    must_be_ours(content(&file, &files.store)?, &files.store)?;
+    connect(files, file)
+}
+
+/// Fails if what lies at `store` is not a database of ours. For processes that have not opened it yet, see [`Database`].
+pub(super) fn must_be_database(store: &Path) -> Result<(), StoreError> {
+    match look(store)? {
+        None => Err(StoreError::Absent(store.to_owned())),
+        Some(content) => must_be_ours(content, store),
+    }
+}
+
+/// What lies there now. For the same processes.
+pub(super) fn look(store: &Path) -> Result<Option<Content>, StoreError> {
+    open_file(store, Access::Read)?
+        .map(|file| content(&file, store))
+        .transpose()
+}
+
+fn must_be_ours(content: Content, store: &Path) -> Result<(), StoreError> {
+    match content {
+        Content::Ours => Ok(()),
+        Content::Json => Err(StoreError::StillGo(store.to_owned())),
+        Content::Empty => Err(StoreError::Empty(store.to_owned())),
+    }
+}
+
+fn connect(files: &Files, held: File) -> Result<Database, StoreError> {
     let connection =
         schema::open(&files.store).map_err(StoreError::sqlite("opening the store", &files.store))?;
     let database = Database { connection, held };
@@ -78,8 +101,18 @@ pub(super) fn open(files: &Files) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-fn open_file(path: &Path) -> Result<Option<File>, StoreError> {
-    match OpenOptions::new().read(true).write(true).open(path) {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+fn open_file(path: &Path, access: Access) -> Result<Option<File>, StoreError> {
+    match OpenOptions::new()
+        .read(true)
+        .write(access == Access::Write)
+        .open(path)
+    {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == ErrorKind::IsADirectory => Err(StoreError::unusable(
@@ -90,46 +123,32 @@ fn open_file(path: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// Locks the file as the Go daemon does, and makes sure that it is still the one at `path`.
-fn hold(file: &File, path: &Path) -> Result<(), StoreError> {
-    let failed = || StoreError::io("locking the store", path);
-    if !try_flock(file).map_err(failed())? {
-        return Err(StoreError::HeldByOther(path.to_owned()));
-    }
-    let (opened, named) = (
-        file.metadata().map_err(failed())?,
-        fs::metadata(path).map_err(failed())?,
-    );
-    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
-        return Err(StoreError::HeldByOther(path.to_owned()));
-    }
-    Ok(())
-}
-
 /// Reads what is at the head of the file; SQLite is not involved, so nothing changes.
-fn content(file: &File) -> io::Result<Content> {
+fn content(file: &File, path: &Path) -> Result<Content, StoreError> {
     // Format of the header: https://www.sqlite.org/fileformat.html#the_database_header
     const MAGIC: &[u8] = b"SQLite format 3\0";
     const USER_VERSION: usize = 60;
     const APPLICATION_ID: usize = 68;
     let mut head = [0; 100];
-    let length = read_head(file, &mut head)?;
+    let length = read_head(file, &mut head).map_err(StoreError::io("reading the store", path))?;
     let number = |at: usize| i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    Ok(if length == 0 {
-        Content::Empty
+    if length == 0 {
+        Ok(Content::Empty)
     } else if head.starts_with(MAGIC) && length == head.len() {
-        if number(APPLICATION_ID) == schema::APPLICATION_ID {
-            Content::Ours {
-                version: number(USER_VERSION).into(),
-            }
-        } else {
-            Content::OtherDatabase
+        if number(APPLICATION_ID) != schema::APPLICATION_ID {
+            let problem = "is an SQLite database of another program";
+            return Err(StoreError::unusable(path, problem));
         }
-    } else if head.trim_ascii_start().starts_with(b"{") {
-        Content::Json
+        known_version(path, number(USER_VERSION).into())?;
+        Ok(Content::Ours)
+    } else if head[..length].trim_ascii_start().starts_with(b"{") {
+        Ok(Content::Json)
     } else {
-        Content::Unknown
-    })
+        Err(StoreError::unusable(
+            path,
+            "is neither a database of ipam-node nor a store of the Go ipam-node",
+        ))
+    }
 }
 
 fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
@@ -143,16 +162,16 @@ fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-fn known_version(files: &Files, found: i64) -> Result<(), StoreError> {
+fn known_version(path: &Path, found: i64) -> Result<(), StoreError> {
     match found.cmp(&schema::VERSION) {
         Ordering::Equal => Ok(()),
         Ordering::Greater => Err(StoreError::TooNew {
-            path: files.store.clone(),
+            path: path.to_owned(),
             found,
             known: schema::VERSION,
         }),
         Ordering::Less => Err(StoreError::unusable(
-            &files.store,
+            path,
             format!("has the impossible format {found}"),
         )),
     }
@@ -160,64 +179,21 @@ fn known_version(files: &Files, found: i64) -> Result<(), StoreError> {
 
 /// SQLite replays a log that it finds beside a database, whosever it is; and a store of ours that is gone is no reason to
 /// hand out its addresses again.
-fn no_trace(files: &Files, what: &'static str, traces: &[std::path::PathBuf]) -> Result<(), StoreError> {
-    match traces
-        .iter()
-        .find(|trace| fs::metadata(trace).is_ok_and(|m| m.len() > 0))
-    {
+pub(super) fn not_lost(files: &Files, content: Option<Content>) -> Result<(), StoreError> {
+    let (what, traces) = match content {
+        None => ("missing", files.logs().to_vec()),
+        Some(Content::Empty) => ("empty", files.traces().to_vec()),
+        Some(_) => return Ok(()),
+    };
+    let has_bytes = |trace: &PathBuf| fs::metadata(trace).is_ok_and(|m| m.len() > 0);
+    match traces.into_iter().find(has_bytes) {
         Some(trace) => Err(StoreError::Lost {
             path: files.store.clone(),
             what,
-            trace: trace.clone(),
+            trace,
         }),
         None => Ok(()),
     }
-}
-
-fn remove_unfinished(files: &Files) -> Result<(), StoreError> {
-    for path in [files.unfinished(), files.unfinished_journal()] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(StoreError::io("removing an unfinished", &path)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Makes an empty store beside the path and gives it the name with `publish`, when it is complete and on stable storage.
-/// Until then a crash leaves a file that the next start removes.
-fn create(files: &Files, publish: fn(&Path, &Path) -> io::Result<()>) -> Result<File, StoreError> {
-    let new = &files.unfinished();
-    let failed = |step| StoreError::io(step, new);
-    // SQLite takes the permissions of its logs from here.
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(new)
-        .map_err(failed("creating"))?;
-    let sqlite =
-        |result: rusqlite::Result<()>| result.map_err(StoreError::sqlite("creating the store", &files.store));
-    let connection = schema::open(new).map_err(StoreError::sqlite("creating the store", &files.store))?;
-    sqlite(schema::create(&connection))?;
-    sqlite(connection.close().map_err(|(_, error)| error))?;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(new)
-        .map_err(failed("opening"))?;
-    file.sync_all().map_err(failed("syncing"))?;
-    // From its first moment under the store's name it is locked.
-    hold(&file, new)?;
-    publish(new, &files.store).map_err(StoreError::io("creating", &files.store))?;
-    files
-        .sync_folder()
-        .map_err(StoreError::io("syncing", files.folder()))?;
-    remove_unfinished(files)?;
-    Ok(file)
 }
 
 /// Reads the whole database once: a damaged one must not be handed out from. It costs milliseconds for the few hundred
@@ -230,7 +206,7 @@ fn verify(files: &Files, connection: &Connection) -> Result<(), StoreError> {
     });
     match checked {
         Ok((version, verdict)) => {
-            known_version(files, version)?;
+            known_version(&files.store, version)?;
             if verdict == "ok" {
                 return Ok(());
             }

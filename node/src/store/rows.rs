@@ -9,8 +9,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::schema::TABLE_KNOWN;
-use crate::ledger::{Conflict, Knowledge, Ledger};
+use crate::ledger::{Conflict, Ledger};
 use crate::reservation::{Owner, Pod, Reservation, RowId};
+use crate::table::{Knowledge, Table};
 
 /// Why the rows of a store make no ledger.
 #[derive(Debug, thiserror::Error)]
@@ -29,46 +30,78 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
         .query_row("SELECT value FROM meta WHERE key = ?1", [TABLE_KNOWN], |_| Ok(()))
         .optional()?
         .is_some();
-    let mut ledger = Ledger::new(Knowledge::Nothing);
-    let mut rows = connection.prepare(
-        "SELECT id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, device_id, network,
-                created, boot_id, boottime_ns, pod_seen
-         FROM reservations ORDER BY id",
-    )?;
-    for reservation in rows.query_map([], reservation)? {
-        ledger.insert(reservation?)?;
+    let mut ledger = Ledger::default();
+    for (reservation, _) in reservations(connection)? {
+        ledger.insert(reservation)?;
     }
-    let mut rows = connection.prepare("SELECT pool, last_reserved, config FROM pools")?;
-    let mut table = Vec::new();
-    let mut places = Vec::new();
-    for row in rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
-        let (pool, last, config): (String, Option<String>, Option<String>) = row?;
-        if let Some(config) = config {
-            match serde_json::from_str::<NodePool>(&config) {
-                Ok(config) => table.push(config),
-                // The API server will say it again.
-                Err(error) => {
-                    tracing::warn!(pool, %error, "the stored configuration of a pool can't be read, it is passed over");
-                }
-            }
+    let knowledge = if known {
+        Knowledge::Persisted
+    } else {
+        Knowledge::Nothing
+    };
+    ledger.set_table(Table::of(table(connection)?, knowledge));
+    for memory in memories(connection)? {
+        if let Some(last) = memory.last_reserved {
+            ledger.set_last(&memory.key, last);
         }
-        // A place that can't be read is none: then the search starts at the start of the range.
-        if let Some(last) = last.and_then(|text| text.parse::<IpAddr>().ok()) {
-            places.push((PoolKey::from_text(pool), last));
-        }
-    }
-    ledger.set_table(
-        table,
-        if known {
-            Knowledge::Persisted
-        } else {
-            Knowledge::Nothing
-        },
-    );
-    for (pool, last) in places {
-        ledger.set_last(&pool, last);
     }
     Ok(ledger)
+}
+
+/// Every reservation, in the order in which they were made, and the pool as it was then as the Go daemon writes it.
+pub(super) fn reservations(connection: &Connection) -> rusqlite::Result<Vec<(Reservation, String)>> {
+    let mut rows = connection.prepare(
+        "SELECT id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, device_id, network,
+                created, boot_id, boottime_ns, pod_seen, pool_config
+         FROM reservations ORDER BY id",
+    )?;
+    rows.query_map([], |row| Ok((reservation(row)?, row.get(14)?)))?
+        .collect()
+}
+
+/// What is remembered of a pool besides its configuration and reservations.
+pub(super) struct Memory {
+    pub(super) key: PoolKey,
+    pub(super) last_reserved: Option<IpAddr>,
+    pub(super) last_config: Option<String>,
+}
+
+/// The pools of which anything is remembered.
+pub(super) fn memories(connection: &Connection) -> rusqlite::Result<Vec<Memory>> {
+    let mut rows = connection.prepare(
+        "SELECT pool, last_reserved, last_config FROM pools
+         WHERE last_reserved IS NOT NULL OR last_config IS NOT NULL",
+    )?;
+    rows.query_map([], |row| {
+        Ok(Memory {
+            key: PoolKey::from_text(row.get(0)?),
+            last_reserved: place(row.get(1)?),
+            last_config: row.get(2)?,
+        })
+    })?
+    .collect()
+}
+
+/// The configurations of pools that can be read.
+pub(super) fn table(connection: &Connection) -> rusqlite::Result<Vec<NodePool>> {
+    let mut rows = connection.prepare("SELECT pool, config FROM pools WHERE config IS NOT NULL")?;
+    let mut table = Vec::new();
+    for row in rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (pool, config): (String, String) = row?;
+        match serde_json::from_str(&config) {
+            Ok(config) => table.push(config),
+            // The API server will say it again.
+            Err(error) => {
+                tracing::warn!(pool, %error, "the stored configuration of a pool can't be read, it is passed over");
+            }
+        }
+    }
+    Ok(table)
+}
+
+/// A place that can't be read is none: then the search starts at the start of the range.
+fn place(text: Option<String>) -> Option<IpAddr> {
+    text.and_then(|text| text.parse().ok())
 }
 
 fn reservation(row: &Row<'_>) -> rusqlite::Result<Reservation> {

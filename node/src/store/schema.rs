@@ -34,6 +34,7 @@ CREATE TABLE reservations (
 CREATE TABLE pools (
     pool          TEXT PRIMARY KEY,
     last_reserved TEXT,             -- the last address given to somebody who asked for any
+    last_config   TEXT,             -- pool_config of the last reservation; NULL: there never was one
     config        TEXT              -- what this node has of it, JSON; NULL: nothing any more
 ) STRICT;
 

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::lock::try_flock;
 use super::*;
-use crate::ledger::Knowledge;
+use crate::file_lock::try_flock;
 use crate::ledger::testing::{add, key, pool};
+use crate::table::{Knowledge, Known};
 
 /// Makes the database refuse to grow beyond so many pages, as a full disk does.
 pub(crate) fn limit_pages(store: &Store, pages: u32) {
@@ -21,18 +21,18 @@ pub(crate) fn limit_pages(store: &Store, pages: u32) {
         .unwrap();
 }
 
-fn folder() -> (TempDir, PathBuf) {
+pub(super) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     (folder, store)
 }
 
-fn open(path: &Path) -> Result<(Store, Ledger), StoreError> {
+pub(super) fn open(path: &Path) -> Result<(Store, Ledger), StoreError> {
     Store::open(StoreLock::take(path)?)
 }
 
 /// Every file but the lock's, with its bytes.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(folder)
         .unwrap()
         .map(|file| file.unwrap())
@@ -47,7 +47,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Opening fails with a message that has `part` in it and names the store, and changes nothing.
-fn refused(folder: &Path, part: &str) {
+pub(super) fn refused(folder: &Path, part: &str) {
     let before = files(folder);
     let error = open(&folder.join("store")).unwrap_err().to_string();
     assert!(error.contains(part) && error.contains("/store"), "{error}");
@@ -87,8 +87,8 @@ fn an_absent_store_is_made_whole_and_private() {
     let (folder, path) = folder();
     let (store, ledger) = open(&path).unwrap();
     assert_eq!(
-        (ledger.knowledge(), ledger.reservations().count()),
-        (Knowledge::Nothing, 0)
+        (ledger.known(), ledger.reservations().count()),
+        (Known::default(), 0)
     );
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mode: String = store
@@ -120,7 +120,7 @@ fn what_was_committed_is_there_again_though_nobody_closed_it() {
     assert!(copy.path().join("store-wal").metadata().unwrap().len() > 0);
     let (_, ledger) = open(&copy.path().join("store")).unwrap();
     assert_eq!(ledger.reservations().map(|r| r.id.0).collect::<Vec<_>>(), [2, 3]);
-    assert_eq!(ledger.knowledge(), Knowledge::Persisted);
+    assert_eq!(ledger.known(), Known::both(Knowledge::Persisted));
 }
 
 #[test]
@@ -149,7 +149,13 @@ fn an_empty_file_is_an_empty_store_unless_there_was_one() {
     fs::write(&path, "").unwrap();
     open(&path).unwrap().0.close().unwrap();
     fs::remove_file(folder.path().join("store.reserve")).unwrap();
-    for trace in ["store-wal", "store-journal", "store.go.json", "store.reserve"] {
+    for trace in [
+        "store-wal",
+        "store-journal",
+        "store.go.json",
+        "store.db",
+        "store.reserve",
+    ] {
         fs::write(&path, "").unwrap();
         fs::write(folder.path().join(trace), "x").unwrap();
         refused(folder.path(), "has been lost");
@@ -200,11 +206,6 @@ fn the_store_itself_is_locked_against_a_go_daemon_all_the_while() {
 fn what_is_not_ours_is_left_alone() {
     let (folder, path) = folder();
     for (content, part) in [
-        (
-            r#"{"version":1,"checksum":4046880319,"pools":{}}"#,
-            "Go ipam-node (JSON)",
-        ),
-        (r#"{"version":1,"checksum":40468"#, "Go ipam-node (JSON)"),
         ("garbage", "neither a database of ipam-node"),
         ("SQLite format 3\0", "neither a database of ipam-node"),
     ] {

@@ -41,6 +41,12 @@ impl Transaction<'_> {
                                        device_id, network, created, boot_id, boottime_ns, pool_config)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
+        // Only for export: the Go daemon writes it, and reads it never.
+        let mut remember = savepoint.prepare_cached(
+            "INSERT INTO pools (pool, last_config) VALUES (?1, ?2)
+             ON CONFLICT (pool) DO UPDATE SET last_config = excluded.last_config
+             WHERE last_config IS NOT excluded.last_config",
+        )?;
         let mut made = Vec::with_capacity(new.len());
         for New {
             pool,
@@ -66,6 +72,7 @@ impl Transaction<'_> {
                 stamp.boottime_ns.cast_signed(),
                 pool_config,
             ])?;
+            remember.execute(params![pool.as_str(), pool_config])?;
             made.push(Reservation {
                 id: RowId(id),
                 pool: (*pool).clone(),
@@ -79,7 +86,7 @@ impl Transaction<'_> {
                 pod_seen: false,
             });
         }
-        drop(insert);
+        drop((insert, remember));
         savepoint.commit()?;
         Ok(made)
     }
@@ -112,7 +119,11 @@ impl Transaction<'_> {
     }
 
     /// Records the table of pools, which came at `now`. What is in no table and has no reservations is forgotten.
-    pub fn set_table(&self, table: &[NodePool], now: &str) -> rusqlite::Result<()> {
+    pub fn set_table<'a>(
+        &self,
+        table: impl IntoIterator<Item = &'a NodePool>,
+        now: &str,
+    ) -> rusqlite::Result<()> {
         self.0.execute("UPDATE pools SET config = NULL", [])?;
         let mut put = self.0.prepare_cached(
             "INSERT INTO pools (pool, config) VALUES (?1, ?2)

@@ -1,0 +1,109 @@
+//! Giving the store back to a Go daemon.
+//!
+//! In this order, so that after a crash at any point there is one whole store, the database or the JSON:
+//!
+//! 1. The log is moved into the database, so that it is one file. (The next start opens it as ever.)
+//! 2. The JSON is made under another name. (The next start removes it.)
+//! 3. The database gets a second name, under which it is kept. (The next start takes that name away.)
+//! 4. What tells of a database is removed. (The next start opens the database, and misses nothing of it.)
+//! 5. The JSON takes the store's name. (The next start, of whichever daemon, goes on from it.)
+
+use std::fs;
+use std::path::Path;
+
+use api::pool_key::PoolKey;
+use rusqlite::{Connection, ErrorCode};
+
+use super::error::StoreError;
+use super::lock::StoreLock;
+use super::open::Content;
+use super::{make, open, rows};
+use crate::go_store::{GoEntry, GoStore};
+
+/// What came of an export in place. Done again, it changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InPlace {
+    /// The store is one of the Go daemon now, with this in it. The database is kept.
+    Exported(GoStore),
+    /// It was one already.
+    Already,
+    /// It is absent or empty, which is empty to both.
+    Nothing,
+}
+
+/// Turns the store that `lock` is for into one that a Go daemon starts with.
+pub fn export_in_place(lock: StoreLock) -> Result<InPlace, StoreError> {
+    let files = &lock.files;
+    let content = open::look(&files.store)?;
+    match content {
+        Some(Content::Ours) => {}
+        Some(Content::Json) => return Ok(InPlace::Already),
+        None | Some(Content::Empty) => {
+            open::not_lost(files, content)?;
+            return Ok(InPlace::Nothing);
+        }
+    }
+    make::remove_unfinished(files)?;
+    let database = open::open_database(files)?;
+    let connection = &database.connection;
+    let in_use = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(files.store.clone()),
+        _ => StoreError::sqlite("moving the log into the store", &files.store)(error),
+    };
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))
+        .map_err(in_use)?;
+    if mode != "delete" {
+        return Err(StoreError::InUse(files.store.clone()));
+    }
+    // Nobody writes until the name belongs to the other one.
+    connection.execute_batch("BEGIN EXCLUSIVE").map_err(in_use)?;
+    let store = read(connection, &files.store)?;
+    make::file(files, store.print().as_bytes())?;
+    make::remove(&files.exported())?;
+    make::keep_aside(files, &files.exported())?;
+    for trace in files.traces_of_database() {
+        make::remove(&trace)?;
+    }
+    make::publish(files, |new, store| fs::rename(new, store))?;
+    drop(database);
+    drop(lock);
+    Ok(InPlace::Exported(store))
+}
+
+/// What the Go daemon would have written in place of the database. Networks, and which pods were seen, it doesn't know.
+pub(super) fn read(connection: &Connection, path: &Path) -> Result<GoStore, StoreError> {
+    let mut store = GoStore::default();
+    let failed = || StoreError::sqlite("reading the store", path);
+    // A pool that is only configured is none to it.
+    let pools = rows::memories(connection).map_err(failed())?;
+    for memory in pools {
+        let pool = store.pool_mut(memory.key);
+        pool.last_reserved = memory.last_reserved.map(|address| address.to_canonical());
+        pool.last_pool_config = memory.last_config.unwrap_or_default();
+    }
+    for (reservation, pool_config) in rows::reservations(connection).map_err(failed())? {
+        let entry = GoEntry {
+            owner: reservation.owner,
+            address: reservation.address.to_canonical(),
+            pod: reservation.pod,
+            device_id: reservation.device_id,
+            created: reservation.created,
+            pool_config,
+            released: None,
+        };
+        insert(&mut store, reservation.pool, entry, path)?;
+    }
+    Ok(store)
+}
+
+fn insert(store: &mut GoStore, pool: PoolKey, entry: GoEntry, path: &Path) -> Result<(), StoreError> {
+    store
+        .pool_mut(pool.clone())
+        .insert(entry)
+        .map_err(|problem| StoreError::NotForGo {
+            path: path.to_owned(),
+            pool,
+            problem: Box::new(problem),
+        })
+}
