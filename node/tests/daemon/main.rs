@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod api_server_away;
+mod both_kinds;
 mod garbage;
 mod go_store;
 #[path = "../small_disk/mod.rs"]
 mod small_disk;
 mod stale_addresses;
 mod start_and_stop;
+mod static_addresses;
 mod support;

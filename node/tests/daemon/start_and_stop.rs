@@ -8,10 +8,9 @@ use node::bind_address::BindAddress;
 use node::daemon;
 use node::install::{BinaryInstall, ConfInstall, ShimConf};
 use process::shutdown::Shutdown;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::api_server::ApiServer;
+use crate::support::endpoints::{fetch, free_address};
 use crate::support::{Interface, NODE, Node, within};
 
 const WEB: Interface = Interface {
@@ -19,22 +18,6 @@ const WEB: Interface = Interface {
     pod: "web",
     uid: "u1",
 };
-
-/// An address that nobody listens on.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
-/// The answer to a GET: status line, headers and body. `None` if nobody answers.
-async fn fetch(address: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    Some(answer)
-}
 
 /// The error with which a daemon of this configuration ends at once.
 async fn refusal(config: node::config::Config) -> String {

@@ -1,4 +1,5 @@
-//! An API server in memory: pools and pods, listed, watched and read over HTTP on a loopback port.
+//! An API server in memory: pools and pods, listed, watched and read over HTTP on a loopback port. See [`super::pools`] for
+//! what pools it can be given.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,13 +20,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Pool,
+pub(super) enum Kind {
+    IpPool,
+    CidrPool,
     Pod,
 }
 
 #[derive(Default)]
-struct Objects {
+pub(super) struct Objects {
     version: u64,
     current: BTreeMap<(Kind, String), Value>,
     /// Everything that ever happened: version, what, to which object.
@@ -34,12 +36,14 @@ struct Objects {
     pod_reads: usize,
     /// What requests for single pods get instead of an answer.
     failure: Option<(StatusCode, &'static str)>,
+    /// What requests for lists of CIDRPools get instead of an answer.
+    pub(super) cidrpools_refused: Option<StatusCode>,
 }
 
 /// An API server. Its objects outlive its processes: it can be stopped and started on the same port.
 pub(crate) struct ApiServer {
     address: SocketAddr,
-    objects: Arc<Mutex<Objects>>,
+    pub(super) objects: Arc<Mutex<Objects>>,
     changed: watch::Sender<u64>,
     /// Each answer to a request for a single pod takes one permit.
     pod_answers: Arc<Semaphore>,
@@ -60,6 +64,8 @@ struct Shared {
     changed: watch::Receiver<u64>,
     pod_answers: Arc<Semaphore>,
 }
+
+const POOLS: &str = "/apis/nv-ipam.nvidia.com/v1alpha1/namespaces/{namespace}";
 
 const UNLIMITED: usize = 1 << 20;
 
@@ -98,10 +104,8 @@ impl ApiServer {
         let listener = std::net::TcpListener::bind(self.address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let routes = Router::new()
-            .route(
-                "/apis/nv-ipam.nvidia.com/v1alpha1/namespaces/{namespace}/ippools",
-                get(pools),
-            )
+            .route(&format!("{POOLS}/ippools"), get(ippools))
+            .route(&format!("{POOLS}/cidrpools"), get(cidrpools))
             .route("/api/v1/pods", get(pods))
             .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pod))
             .with_state(shared);
@@ -148,37 +152,6 @@ impl ApiServer {
         self.objects.lock().unwrap().pod_reads
     }
 
-    /// Creates or replaces an IPPool whose status gives `node` the block from `first` to `last`.
-    pub(crate) fn put_pool(&self, name: &str, subnet: &str, node: &str, first: &str, last: &str) {
-        self.put(
-            Kind::Pool,
-            name,
-            json!({
-                "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
-                "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-of-{name}")},
-                "spec": {"subnet": subnet, "perNodeBlockSize": 24},
-                "status": {"allocations": [{"nodeName": node, "startIP": first, "endIP": last}]},
-            }),
-        );
-    }
-
-    /// Creates or replaces an IPPool that is no IPPool.
-    pub(crate) fn put_unreadable_pool(&self, name: &str) {
-        self.put(
-            Kind::Pool,
-            name,
-            json!({
-                "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
-                "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-of-{name}")},
-                "spec": {"subnet": ["not", "a", "subnet"]},
-            }),
-        );
-    }
-
-    pub(crate) fn delete_pool(&self, name: &str) {
-        self.delete(Kind::Pool, name);
-    }
-
     /// Creates or replaces a pod of the namespace default on `node`.
     pub(crate) fn put_pod(&self, name: &str, uid: &str, node: &str, annotations: &Value) {
         self.put(
@@ -196,7 +169,7 @@ impl ApiServer {
         self.delete(Kind::Pod, &format!("default/{name}"));
     }
 
-    fn put(&self, kind: Kind, name: &str, mut object: Value) {
+    pub(super) fn put(&self, kind: Kind, name: &str, mut object: Value) {
         let mut objects = self.objects.lock().unwrap();
         objects.version += 1;
         let version = objects.version;
@@ -207,7 +180,7 @@ impl ApiServer {
         self.changed.send_replace(version);
     }
 
-    fn delete(&self, kind: Kind, name: &str) {
+    pub(super) fn delete(&self, kind: Kind, name: &str) {
         let mut objects = self.objects.lock().unwrap();
         objects.version += 1;
         let version = objects.version;
@@ -218,8 +191,22 @@ impl ApiServer {
     }
 }
 
-async fn pools(State(shared): State<Shared>, uri: Uri) -> Response {
-    answer(shared, Kind::Pool, &uri)
+async fn ippools(State(shared): State<Shared>, uri: Uri) -> Response {
+    answer(shared, Kind::IpPool, &uri)
+}
+
+async fn cidrpools(State(shared): State<Shared>, uri: Uri) -> Response {
+    let refused = shared.objects.lock().unwrap().cidrpools_refused;
+    match refused {
+        Some(code) => {
+            let status = json!({
+                "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code.as_u16(),
+                "message": "the server could not find the requested resource",
+            });
+            (code, status.to_string()).into_response()
+        }
+        None => answer(shared, Kind::CidrPool, &uri),
+    }
 }
 
 async fn pods(State(shared): State<Shared>, uri: Uri) -> Response {

@@ -1,6 +1,8 @@
 //! A node to test on: a disk, the daemon in this process, and what the plugin would say to it.
 
 pub(crate) mod api_server;
+pub(crate) mod endpoints;
+mod pools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use rpc::journal::Stamp;
 use rpc::v1::ipam_service_client::IpamServiceClient;
 use rpc::v1::{
     AllocateRequest, Attachment, CollectGarbageRequest, DeallocateRequest, IpamMetadata, IpamParameters,
-    IsAllocatedRequest, StatusRequest,
+    IsAllocatedRequest, PoolType, StatusRequest,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -56,7 +58,7 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    fn parameters(self, pool: &str) -> IpamParameters {
+    pub(crate) fn parameters(self, pool: &str) -> IpamParameters {
         IpamParameters {
             pools: vec![pool.to_owned()],
             cni_containerid: self.container.to_owned(),
@@ -150,8 +152,20 @@ impl Daemon {
 
     /// ADD: the address.
     pub(crate) async fn add_from(&self, pool: &str, interface: Interface) -> Result<String, Status> {
+        self.add_as(interface.parameters(pool)).await
+    }
+
+    /// ADD in a CIDRPool: the address.
+    pub(crate) async fn add_from_cidr(&self, pool: &str, interface: Interface) -> Result<String, Status> {
+        let mut parameters = interface.parameters(pool);
+        parameters.set_pool_type(PoolType::Cidrpool);
+        self.add_as(parameters).await
+    }
+
+    /// ADD of these parameters: the first address.
+    pub(crate) async fn add_as(&self, parameters: IpamParameters) -> Result<String, Status> {
         let request = AllocateRequest {
-            parameters: Some(interface.parameters(pool)),
+            parameters: Some(parameters),
         };
         let answer = self.client.clone().allocate(request).await?.into_inner();
         Ok(answer.allocations[0].ip.clone())
@@ -184,10 +198,21 @@ impl Daemon {
         Ok(answer.into_inner().released)
     }
 
-    /// DEL.
+    /// DEL in [`POOL`].
     pub(crate) async fn del(&self, interface: Interface) {
+        self.del_as(interface.parameters(POOL)).await;
+    }
+
+    /// DEL in a CIDRPool.
+    pub(crate) async fn del_from_cidr(&self, pool: &str, interface: Interface) {
+        let mut parameters = interface.parameters(pool);
+        parameters.set_pool_type(PoolType::Cidrpool);
+        self.del_as(parameters).await;
+    }
+
+    async fn del_as(&self, parameters: IpamParameters) {
         let request = DeallocateRequest {
-            parameters: Some(interface.parameters(POOL)),
+            parameters: Some(parameters),
         };
         self.client.clone().deallocate(request).await.unwrap();
     }
