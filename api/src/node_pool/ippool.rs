@@ -48,6 +48,7 @@ impl NodeView for IPPool {
             })
             .collect();
         ranges.sort_unstable();
+        ranges.shrink_to_fit();
         let excluded = self.spec.exclusions.iter().filter_map(|exclusion| {
             let ends = parse_address(&exclusion.start_ip).zip(parse_address(&exclusion.end_ip))?;
             Some(Range::new(ends.0, ends.1).ok()?.numbers())
