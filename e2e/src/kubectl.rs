@@ -52,18 +52,23 @@ impl Kubectl {
     }
 
     /// Applies the CRD and whatever the folders of our two programs in `config/` have, and waits until the API server
-    /// serves the new kind.
+    /// serves the new kinds.
     pub async fn apply_ours(&self) -> Result<()> {
         for folder in ["config/crd", "config/operator", "config/node"] {
             self.apply_path(&names::repository().join(folder)).await?;
         }
-        let established = "--for=condition=Established";
+        self.wait_established().await
+    }
+
+    /// Waits until the API server serves both kinds of pools.
+    pub async fn wait_established(&self) -> Result<()> {
         self.run(&[
             "wait",
-            established,
+            "--for=condition=Established",
             "--timeout=30s",
             "crd",
             "ippools.nv-ipam.nvidia.com",
+            "cidrpools.nv-ipam.nvidia.com",
         ])
         .await?;
         Ok(())

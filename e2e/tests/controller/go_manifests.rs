@@ -1,4 +1,4 @@
-//! With nothing but the image exchanged: under the CRD and the role of the Go version.
+//! With nothing but the image exchanged: under the CRDs and the role of the Go version.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::bed::Bed;
 use e2e::harness::Test;
 use e2e::{account, names, pods, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::extra::{Extra, folder, kubeconfig_flag};
 use super::pool::{Pool, create_nodes};
@@ -58,7 +58,7 @@ async fn works(bed: Arc<Bed>) -> Result<()> {
 
 async fn under_go_manifests(bed: &Bed) -> Result<()> {
     bed.apply(ROLE).await?;
-    bed.apply(&crd_without_conditions()?).await?;
+    bed.apply(&crds_without_conditions()?).await?;
     wait_conditions_kept(bed, false).await?;
     let kubeconfig = folder(bed).join("go.kubeconfig");
     let base = folder(bed).join(e2e::app::KUBECONFIG);
@@ -67,27 +67,41 @@ async fn under_go_manifests(bed: &Bed) -> Result<()> {
     let mark = controller.0.service.log_length();
 
     create_nodes(bed, "go", &["a", "b"]).await?;
-    let pool = Pool::create(bed, "go", "10.7.0.0/24", 100).await?;
+    let spec = json!({ "cidr": "10.8.0.0/23", "perNodeNetworkPrefix": 24 });
+    let pools = [
+        Pool::create(bed, "go", "10.7.0.0/24", 100).await?,
+        Pool::create_cidr(bed, "go", spec).await?,
+    ];
     controller.0.start().await?;
-    pool.wait_nodes(&["a", "b"]).await?;
-    create_nodes(bed, "go", &["c"]).await?;
-    pool.wait_event("NoFreeRanges", "Node: c").await?;
-    pods::delete_node(&bed.client, "a").await?;
-    for touch in ["1", "2", "3", "4", "5"] {
-        pool.touch(touch, &controller.0).await?;
+    for pool in &pools {
+        pool.wait_nodes(&["a", "b"]).await?;
     }
-    let metrics = controller.0.scrape().await?;
-    let figure = |name: &str| metrics.value(&format!("nv_ipam_controller_{name}"), &[("pool", "go")]);
-    // The one entry that no longer fits is told by a metric only.
-    ensure!(figure("stale_allocations")? > 0.5, "{}", metrics.text());
-    let writes = figure("status_writes_total")?;
-    ensure!(writes < 1.5, "{writes} writes for blocks that were dealt at once");
-    let status = pool.get().await?.data["status"].clone();
-    ensure!(status.get("conditions").is_none(), "{status}");
+    create_nodes(bed, "go", &["c"]).await?;
+    for (pool, reason) in pools.iter().zip(["NoFreeRanges", "NoFreePrefixes"]) {
+        pool.wait_event(reason, "Node: c").await?;
+    }
+    pods::delete_node(&bed.client, "a").await?;
+    for pool in &pools {
+        for touch in ["1", "2", "3", "4", "5"] {
+            pool.touch(touch, &controller.0).await?;
+        }
+        let metrics = controller.0.scrape().await?;
+        let of_pool = [("pool", pool.key.as_str())];
+        let figure = |name: &str| metrics.value(&format!("nv_ipam_controller_{name}"), &of_pool);
+        // The one entry that no longer fits is told by a metric only.
+        ensure!(figure("stale_allocations")? > 0.5, "{}", metrics.text());
+        let writes = figure("status_writes_total")?;
+        ensure!(writes < 1.5, "{writes} writes for ranges that were dealt at once");
+        let status = pool.get().await?.data["status"].clone();
+        ensure!(status.get("conditions").is_none(), "{status}");
+    }
 
     let log = controller.0.service.log_since(mark);
-    let said = log.matches("conditions are off").count();
-    ensure!(said == 1, "said {said} times:\n{log}");
+    for kind in ["kind=ippool", "kind=cidrpool"] {
+        let says_so = |line: &&str| line.contains("conditions are off") && line.contains(kind);
+        let said = log.lines().filter(says_so).count();
+        ensure!(said == 1, "said {said} times of {kind}:\n{log}");
+    }
     for trouble in ["forbidden", "events are off", "ERROR"] {
         ensure!(!log.contains(trouble), "{log}");
     }
@@ -96,34 +110,45 @@ async fn under_go_manifests(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
-/// The committed CRD, with the status of the Go version's.
-fn crd_without_conditions() -> Result<String> {
+/// The committed CRDs, with the status of the Go version's.
+fn crds_without_conditions() -> Result<String> {
     let text = std::fs::read_to_string(names::repository().join(CRD))?;
+    let mut crds: Vec<Value> = serde_yaml::from_multiple(&text)?;
+    for crd in &mut crds {
+        let status = crd
+            .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
+            .and_then(Value::as_object_mut)
+            .context("the CRD has no status")?;
+        status.remove("conditions").context("the CRD has no conditions")?;
+    }
+    ensure!(crds.len() == 2, "{} CRDs", crds.len());
     // A JSON document is a YAML document.
-    let mut crd: Value = serde_yaml::from_str(&text)?;
-    let status = crd
-        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
-        .and_then(Value::as_object_mut)
-        .context("the CRD has no status")?;
-    status.remove("conditions").context("the CRD has no conditions")?;
-    Ok(crd.to_string())
+    let documents: Vec<String> = crds.iter().map(Value::to_string).collect();
+    Ok(documents.join("\n---\n"))
 }
 
-/// Waits until the API server goes by the schema that it was given last.
+/// Waits until the API server goes by the schemas that it was given last.
 async fn wait_conditions_kept(bed: &Bed, kept: bool) -> Result<()> {
-    let manifest = "{apiVersion: nv-ipam.nvidia.com/v1alpha1, kind: IPPool, \
-        metadata: {name: probe, namespace: kube-system}, \
-        spec: {subnet: 10.0.0.0/24, perNodeBlockSize: 1}, \
-        status: {allocations: [], conditions: [{type: Probe, status: 'True', reason: Probe, message: '', \
-        lastTransitionTime: '2020-01-01T00:00:00Z'}]}}";
-    let what = format!("the CRD with conditions kept: {kept}");
-    let waited = wait::until(&what, wait::USUAL, async || {
-        // Strict validation tells of fields that would be dropped.
-        let apply = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
-        match bed.kubectl.run_with(&apply, manifest).await {
-            Ok(ran) if ran.ok() == kept => wait::done(()),
-            other => wait::not_yet(format!("{other:?}")),
-        }
-    });
-    waited.await
+    for (kind, spec) in [
+        ("IPPool", "{subnet: 10.0.0.0/24, perNodeBlockSize: 1}"),
+        ("CIDRPool", "{cidr: 10.0.0.0/24, perNodeNetworkPrefix: 25}"),
+    ] {
+        let manifest = format!(
+            "{{apiVersion: nv-ipam.nvidia.com/v1alpha1, kind: {kind}, \
+            metadata: {{name: probe, namespace: kube-system}}, spec: {spec}, \
+            status: {{allocations: [], conditions: [{{type: Probe, status: 'True', reason: Probe, message: '', \
+            lastTransitionTime: '2020-01-01T00:00:00Z'}}]}}}}"
+        );
+        let what = format!("the CRD of {kind} with conditions kept: {kept}");
+        wait::until(&what, wait::USUAL, async || {
+            // Strict validation tells of fields that would be dropped.
+            let apply = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
+            match bed.kubectl.run_with(&apply, &manifest).await {
+                Ok(ran) if ran.ok() == kept => wait::done(()),
+                other => wait::not_yet(format!("{other:?}")),
+            }
+        })
+        .await?;
+    }
+    Ok(())
 }

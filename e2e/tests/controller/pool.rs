@@ -1,16 +1,19 @@
 //! A pool as these tests make it and look at it: as the API server has it, not as our types read it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
+use api::pool_key::{PoolKey, PoolKind};
+use api::subnet::Subnet;
 use e2e::bed::Bed;
 use e2e::names::NAMESPACE;
 use e2e::{pods, wait};
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 
 /// The label that says which pool of these tests a node is for. Nodes of the cluster itself have none.
@@ -22,6 +25,8 @@ pub(crate) type Entries = BTreeMap<String, String>;
 /// A pool of a test.
 pub(crate) struct Pool<'a> {
     pub(crate) name: &'a str,
+    /// Its name in metrics.
+    pub(crate) key: PoolKey,
     bed: &'a Bed,
     api: Api<DynamicObject>,
 }
@@ -33,9 +38,13 @@ pub(crate) struct Condition {
     pub(crate) message: String,
 }
 
-/// Pools, whatever is in them.
+/// IPPools, whatever is in them.
 pub(crate) fn pools(client: Client) -> Api<DynamicObject> {
-    Api::namespaced_with(client, NAMESPACE, &ApiResource::erase::<IPPool>(&()))
+    pools_of::<IPPool>(client)
+}
+
+fn pools_of<K: Resource<DynamicType = ()>>(client: Client) -> Api<DynamicObject> {
+    Api::namespaced_with(client, NAMESPACE, &ApiResource::erase::<K>(&()))
 }
 
 impl<'a> Pool<'a> {
@@ -48,8 +57,29 @@ impl<'a> Pool<'a> {
 
     /// A pool that somebody else creates.
     pub(crate) fn existing(bed: &'a Bed, name: &'a str) -> Self {
-        let api = pools(bed.client.clone());
-        Self { name, bed, api }
+        Self {
+            name,
+            key: PoolKey::new(PoolKind::IpPool, name),
+            bed,
+            api: pools(bed.client.clone()),
+        }
+    }
+
+    /// Creates a CIDRPool with this spec, for the nodes of [`create_nodes`].
+    pub(crate) async fn create_cidr(bed: &'a Bed, name: &'a str, mut spec: Value) -> Result<Self> {
+        spec["nodeSelector"] = selector(name);
+        create_of::<CIDRPool>(&bed.client, name, &spec).await?;
+        Ok(Self::existing_cidr(bed, name))
+    }
+
+    /// A CIDRPool that somebody else creates.
+    pub(crate) fn existing_cidr(bed: &'a Bed, name: &'a str) -> Self {
+        Self {
+            name,
+            key: PoolKey::new(PoolKind::CidrPool, name),
+            bed,
+            api: pools_of::<CIDRPool>(bed.client.clone()),
+        }
     }
 
     /// Changes these fields of the spec.
@@ -61,7 +91,7 @@ impl<'a> Pool<'a> {
     pub(crate) async fn touch(&self, mark: &str, controller: &e2e::app::App) -> Result<()> {
         let plans = async || -> Result<f64> {
             let metrics = controller.scrape().await?;
-            Ok(metrics.sum("nv_ipam_controller_plans_total", &[("pool", self.name)]))
+            Ok(metrics.sum("nv_ipam_controller_plans_total", &[("pool", self.key.as_str())]))
         };
         let before = plans().await?;
         self.patch(&json!({ "metadata": { "annotations": { FOR_POOL: mark } } }))
@@ -75,6 +105,16 @@ impl<'a> Pool<'a> {
             },
         )
         .await
+    }
+
+    /// Replaces the entries of its status, as an administrator does.
+    pub(crate) async fn set_entries(&self, entries: Value) -> Result<()> {
+        let status = json!({ "status": { "allocations": entries } });
+        self.api
+            .patch_status(self.name, &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .with_context(|| format!("could not change the status of pool {}", self.name))?;
+        Ok(())
     }
 
     async fn patch(&self, patch: &Value) -> Result<()> {
@@ -163,14 +203,18 @@ impl<'a> Pool<'a> {
     }
 }
 
-/// Creates a pool with this spec.
+/// Creates an IPPool with this spec.
 pub(crate) async fn create(client: &Client, name: &str, spec: &Value) -> Result<()> {
+    create_of::<IPPool>(client, name, spec).await
+}
+
+async fn create_of<K: Resource<DynamicType = ()>>(client: &Client, name: &str, spec: &Value) -> Result<()> {
     let pool: DynamicObject = serde_json::from_value(json!({
-        "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()),
         "metadata": { "name": name, "namespace": NAMESPACE },
         "spec": spec,
     }))?;
-    pools(client.clone())
+    pools_of::<K>(client.clone())
         .create(&PostParams::default(), &pool)
         .await
         .with_context(|| format!("could not create pool {name}"))?;
@@ -207,10 +251,14 @@ pub(crate) fn entries(pool: &DynamicObject) -> Result<Entries> {
     Ok(found)
 }
 
-/// First and last address of an entry.
-pub(crate) fn span(entry: &str) -> Result<(Ipv4Addr, Ipv4Addr)> {
+/// First and last address of an entry, of whichever kind.
+pub(crate) fn span(entry: &str) -> Result<(IpAddr, IpAddr)> {
     let entry: Value = serde_json::from_str(entry)?;
-    let address = |key: &str| -> Result<Ipv4Addr> { Ok(entry[key].as_str().context("no address")?.parse()?) };
+    if let Some(prefix) = entry["prefix"].as_str() {
+        let prefix = Subnet::parse_exact(prefix).with_context(|| format!("{prefix} is no prefix"))?;
+        return Ok((prefix.addresses().first(), prefix.addresses().last()));
+    }
+    let address = |key: &str| -> Result<IpAddr> { Ok(entry[key].as_str().context("no address")?.parse()?) };
     Ok((address("startIP")?, address("endIP")?))
 }
 

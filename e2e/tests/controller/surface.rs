@@ -107,8 +107,11 @@ async fn waits_for_crd(bed: &Bed) -> Result<()> {
     let controller = bed.controller();
     let mark = controller.service.log_length();
     controller.service.start().await?;
-    let said = ["can't watch pools, trying again", "see config/crd for the CRDs"];
-    wait_says(controller, mark, &["pools: not yet"], &said).await?;
+    let off = [
+        "ippools are off: the API server doesn't serve them; apply config/crd",
+        "cidrpools are off",
+    ];
+    wait_says(controller, mark, &["pools: not yet"], &off).await?;
     // Creation, unlike a change, is judged in full: there is no warning.
     bed.apply_file("config/crd/nv-ipam.nvidia.com.yaml").await?;
     controller.wait_ready().await?;
@@ -118,7 +121,7 @@ async fn waits_for_crd(bed: &Bed) -> Result<()> {
         .wait_nodes(&["a"])
         .await?;
     let log = controller.service.log_since(mark);
-    let said = log.matches("can't watch pools").count();
+    let said = log.matches(" ippools are off").count();
     ensure!(said == 1, "said {said} times:\n{log}");
     Ok(())
 }
@@ -133,7 +136,8 @@ async fn no_api_server(bed: Arc<Bed>) -> Result<()> {
     plane.api_server.kill().await?;
     controller.0.service.start().await?;
     let said = [
-        "can't watch pools, trying again",
+        "can't watch ippools, trying again",
+        "can't watch cidrpools, trying again",
         "can't watch nodes, trying again",
         "can't reach the lease",
     ];
