@@ -105,6 +105,8 @@ fn static_addresses_come_from_the_first_place_that_has_any() {
     assert_eq!(asked(conf(&["10.0.0.1"], &["10.0.0.2"])).unwrap(), ["10.0.0.1"]);
     assert_eq!(asked(conf(&[], &["10.0.0.2"])).unwrap(), ["10.0.0.2"]);
     assert_eq!(asked(conf(&[], &[])).unwrap(), ["10.0.0.3"]);
+    let cut = reserve(&conf(&[], &[]), &format!("{POD};IP=fd00::3/64")).unwrap();
+    assert_eq!(cut.requested_ips, ["fd00::3"]);
     // What is not used is not looked at.
     assert_eq!(asked(conf(&["10.0.0.1"], &["nonsense"])).unwrap(), ["10.0.0.1"]);
     let bad_ip = format!("{POD};IP=nonsense");
@@ -202,6 +204,58 @@ fn there_is_one_way_to_say_which_address() {
             (gateway, index)
         );
     }
+}
+
+/// Whoever mends one fault after the other meets them in the order of the Go plugin.
+#[test]
+fn the_first_fault_is_the_one_that_is_said() {
+    let mut conf = NetConf {
+        ipam: Some(IpamConf {
+            pool_name: "a,".into(),
+            pool_type: "x".into(),
+            ..IpamConf::default()
+        }),
+        runtime_ips: texts(&["nonsense"]),
+        args: Args {
+            allocate_default_gateway: true,
+            allocate_ip_with_index: Some(-1),
+            ..Args::default()
+        },
+        ..NetConf::default()
+    };
+    let said = |conf: &NetConf, cni_args: &str, refusal: &str| {
+        assert_eq!(reserve(conf, cni_args).unwrap_err(), refusal);
+    };
+    said(&conf, "", "static IP request contains invalid IP address");
+    conf.runtime_ips.clear();
+    said(&conf, "X=1", "ARGS: unknown args [\"X=1\"]");
+    said(
+        &conf,
+        "IP=x",
+        "CNI_ARGS: K8S_POD_NAME is not provided by container runtime",
+    );
+    said(
+        &conf,
+        &format!("{POD};IP=x"),
+        "CNI_ARGS: IP argument contains invalid IP address",
+    );
+    said(&conf, POD, "allocateIPWithIndex can't be negative");
+    conf.args.allocate_ip_with_index = Some(0);
+    said(
+        &conf,
+        POD,
+        "allocateDefaultGateway can't be used together allocateIPWithIndex",
+    );
+    conf.args.allocate_default_gateway = false;
+    said(&conf, POD, "pool field has invalid format");
+    conf.args.pool_names = texts(&["a"]);
+    said(
+        &conf,
+        POD,
+        "unsupported poolType x, supported values: ippool, cidrpool",
+    );
+    conf.args.pool_type = "cidrpool".into();
+    assert!(reserve(&conf, POD).is_ok());
 }
 
 #[test]

@@ -97,6 +97,55 @@ fn two_pools_and_what_else_is_asked_reach_the_daemon() {
 }
 
 #[test]
+fn static_addresses_reach_the_daemon_from_the_first_place_that_has_any() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    let mut conf = node.conf("1.0.0");
+    let cni_args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod;IP=10.0.0.3/24";
+    let add = |conf: &serde_json::Value| {
+        let call = node.call("ADD").stdin(conf.to_string());
+        call.with("CNI_ARGS", cni_args).run().ok();
+    };
+    add(&conf);
+    conf["args"] = json!({"cni": {"ips": ["10.0.0.2", "fd00::2"]}});
+    add(&conf);
+    conf["runtimeConfig"] = json!({"ips": ["10.0.0.1/16"]});
+    add(&conf);
+    let asked: Vec<_> = daemon
+        .seen()
+        .into_iter()
+        .map(|call| call.parameters.unwrap().requested_ips)
+        .collect();
+    assert_eq!(
+        asked,
+        [vec!["10.0.0.3"], vec!["10.0.0.2", "fd00::2"], vec!["10.0.0.1"]]
+    );
+}
+
+#[test]
+fn a_forced_pool_name_must_be_given_somewhere() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    let mut conf = node.conf("1.0.0");
+    conf["ipam"]["poolName"] = json!("");
+    node.call("ADD").stdin(conf.to_string()).run().ok();
+    conf["ipam"]["forcePoolName"] = json!(true);
+    let expected = "command preparation failed: failed to load config. no pool provided".to_owned();
+    assert_eq!(
+        node.call("ADD").stdin(conf.to_string()).run().error(),
+        (999, expected)
+    );
+    conf["args"] = json!({"cni": {"poolNames": ["x"]}});
+    node.call("ADD").stdin(conf.to_string()).run().ok();
+    let asked: Vec<_> = daemon
+        .seen()
+        .into_iter()
+        .map(|call| call.parameters.unwrap().pools)
+        .collect();
+    assert_eq!(asked, [vec!["mynet"], vec!["x"]]);
+}
+
+#[test]
 fn the_configuration_file_fills_what_standard_input_leaves_out() {
     let node = Node::new();
     let daemon = node.daemon(one_address());
