@@ -17,7 +17,7 @@ use crate::install::{BinaryInstall, ConfInstall, ShimConf};
 pub struct Config {
     /// Name of this node's Node object.
     pub node_name: String,
-    /// Namespace of the IPPools.
+    /// Namespace of the pools.
     pub pools_namespace: String,
     /// Where the shim is answered.
     pub bind_address: BindAddress,
@@ -137,7 +137,7 @@ fn check_node_name(name: &str, faults: &mut Vec<String>) {
 fn check_namespace(namespace: &str, faults: &mut Vec<String>) {
     if !is_dns_subdomain(namespace) || namespace.contains('.') {
         faults.push(format!(
-            "ippools-namespace {namespace:?} can't be the name of a namespace; give the one that holds the IPPools"
+            "ippools-namespace {namespace:?} can't be the name of a namespace; give the one that holds the pools"
         ));
     }
 }

@@ -14,8 +14,8 @@ const SHIM: &str = "Shim CNI configuration flags (what the daemon installs on th
 ///
 /// One ipam-node runs on each node. It installs the CNI plugin nv-ipam ("the shim") with its configuration file, answers
 /// it on a unix socket, and keeps every reservation on disk before it says so. Which range of which pool is this node's
-/// it reads from the IPPools, where ipam-controller writes it. While the API server is away it goes on with what it last
-/// knew, also after a restart.
+/// it reads from the IPPools and CIDRPools, where ipam-controller writes it. While the API server is away it goes on with
+/// what it last knew, also after a restart.
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "ipam-node",
@@ -30,7 +30,7 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, help_heading = DAEMON)]
     pub(crate) node_name: String,
 
-    /// Namespace of the IPPools. Pools elsewhere are ignored.
+    /// Namespace of the pools. Pools elsewhere are ignored.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", help_heading = DAEMON)]
     pub(crate) ippools_namespace: String,
 

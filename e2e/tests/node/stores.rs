@@ -140,10 +140,20 @@ async fn unreadable(bed: Arc<Bed>) -> Result<()> {
     std::fs::write(go_store, include_bytes!("go-store-in-use.json"))?;
     let go = (
         "go",
-        "mv ${1%/*}/../go.json $1",
+        "sed s/10.9.77.5/10.9.77.6/ ${1%/*}/../go.json > $1",
         &[
-            "is one of the Go ipam-node (JSON)",
-            "Go on with the Go ipam-node, or give this one another --store-file",
+            "of the Go ipam-node doesn't match its checksum: 4046880319 is written in it",
+            "Put back a copy",
+            "drain the node before",
+        ] as &[_],
+    );
+    let after_ours = (
+        "go-after-ours",
+        "cp ${1%/*}/../go.json $1; cp $2.reserve $1.reserve",
+        &[
+            "is one of the Go ipam-node, but",
+            "store.reserve is there, so a database of this ipam-node was in its place",
+            "Put the database back",
         ] as &[_],
     );
     // What runtimes use must not change before the store is known to be sound.
@@ -159,7 +169,7 @@ async fn unreadable(bed: Arc<Bed>) -> Result<()> {
         fingerprint(node, installed[0]).await?,
         fingerprint(node, installed[1]).await?,
     );
-    for (name, make, parts) in UNREADABLE.iter().copied().chain([go]) {
+    for (name, make, parts) in UNREADABLE.iter().copied().chain([go, after_ours]) {
         let folder = format!("{FOLDER}/{name}");
         let store = format!("{folder}/store");
         node.exec(&["mkdir", &folder]).await?.success()?;
