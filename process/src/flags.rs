@@ -66,8 +66,7 @@ impl GoSwitch for Arg {
     }
 }
 
-/// Reads such a boolean.
-pub fn go_bool(text: &str) -> Result<bool, String> {
+fn go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
