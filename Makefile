@@ -7,6 +7,12 @@ SHELL := /bin/bash
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nv-ipam
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+
+# How long `make fuzz` stays with each target; TARGETS="ippool cidrpool" names some of them.
+FUZZ_SECONDS ?= 60
+TARGETS ?=
 
 # The plugin's target: static, without a C library of the machine's.
 MUSL := $(shell uname -m)-unknown-linux-musl
@@ -44,6 +50,7 @@ lint: prerequisites $(CARGO_DENY) ## Check format, lints, licences, sources, scr
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --log-level error check bans licenses sources
+	rustfmt --check --edition 2024 fuzz/targets/*.rs
 	bash -n hack/*.sh .ci/run
 
 .PHONY: audit
@@ -68,6 +75,10 @@ bench: ## Measure ADD and DEL against what a process and a disk flush cost on th
 	@hack/prerequisites.sh e2e
 	cargo run -p e2e -- bench
 
+.PHONY: fuzz
+fuzz: prerequisites $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS (60), with a nightly compiler
+	CARGO_FUZZ=$(CARGO_FUZZ) FUZZ_SECONDS=$(FUZZ_SECONDS) hack/fuzz.sh $(TARGETS)
+
 .PHONY: prerequisites
 prerequisites:
 	@hack/prerequisites.sh build
@@ -75,3 +86,7 @@ prerequisites:
 $(CARGO_DENY):
 	@echo "building cargo-deny $(CARGO_DENY_VERSION) (once, about 4 minutes)..."
 	cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(CARGO_FUZZ):
+	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION) (once, about 1 minute)..."
+	cargo install --quiet --locked --root $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
