@@ -33,10 +33,11 @@ async fn bytes(bed: Arc<Bed>) -> Result<()> {
         bed.apply(&pool.to_string()).await?;
     }
     bed.controller().start().await?;
-    let node = &bed.nodes()[0];
+    let names: Vec<&str> = bed.nodes().iter().map(|node| node.name.as_str()).collect();
     for pool in ["v4", "v6"] {
-        bed.wait_blocks(pool, &[node.name.as_str()]).await?;
+        bed.wait_blocks(pool, &names).await?;
     }
+    let node = &bed.nodes()[0];
     setting::start_daemon(node, "v4").await?;
     node.daemon.wait_block("v6").await?;
 
