@@ -50,6 +50,8 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The port of the manifests.
 const PORT: u16 = 9443;
 
+const OVERLAP: &str = "Warning: spec.subnet: 10.7.0.0/16 overlaps ippool/suspicious (10.7.0.0/16): ";
+
 async fn create(bed: &Bed, name: &str, spec: &serde_json::Value) -> Result<Ran> {
     bed.kubectl
         .run_with(&["create", "-f", "-"], &manifest(name, spec))
@@ -114,7 +116,20 @@ async fn warned(bed: Arc<Bed>) -> Result<()> {
     ensure!(ran.ok() && ran.stderr == expected, "{ran:?}");
     // What doesn't touch the spec repeats none.
     let label = json!({ "metadata": { "labels": { "a": "b" } } });
-    ensure_quiet(&patch(&bed, "suspicious", &label).await?)
+    ensure_quiet(&patch(&bed, "suspicious", &label).await?)?;
+
+    let other = manifest("other", &spec(json!({})));
+    wait::until("an overlap to be warned of", wait::USUAL, async || {
+        let ran = bed
+            .kubectl
+            .run_with(&["create", "--dry-run=server", "-f", "-"], &other)
+            .await;
+        match ran {
+            Ok(ran) if ran.ok() && ran.stderr.contains(OVERLAP) => wait::done(()),
+            other => wait::not_yet(format!("{other:?}")),
+        }
+    })
+    .await
 }
 
 async fn from_before(bed: Arc<Bed>) -> Result<()> {
