@@ -23,8 +23,14 @@ pub enum CniArgsError {
     #[error("ARGS: error parsing value of pair {0:?}: it must be 1, true, 0 or false")]
     NotBoolean(String),
     /// Keys that this plugin doesn't know, without `IgnoreUnknown=1`.
-    #[error("ARGS: unknown args {0:?}")]
+    #[error("ARGS: unknown args [{}]", quoted(.0))]
     Unknown(Vec<String>),
+}
+
+/// As Go prints a list of texts.
+fn quoted(pairs: &[String]) -> String {
+    let quoted: Vec<_> = pairs.iter().map(|pair| format!("{pair:?}")).collect();
+    quoted.join(" ")
 }
 
 impl CniArgs {
@@ -109,8 +115,8 @@ mod tests {
             Err(CniArgsError::Unknown(vec!["A=1".into(), "B=2".into()]))
         );
         assert_eq!(
-            CniArgs::parse("A=1;IgnoreUnknown=0").unwrap_err().to_string(),
-            "ARGS: unknown args [\"A=1\"]"
+            CniArgs::parse("A=1;IgnoreUnknown=0;B=2").unwrap_err().to_string(),
+            "ARGS: unknown args [\"A=1\" \"B=2\"]"
         );
         for yes in ["1", "true", "TRUE"] {
             assert!(CniArgs::parse(&format!("A=1;IgnoreUnknown={yes}")).is_ok());
