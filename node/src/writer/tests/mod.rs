@@ -1,6 +1,7 @@
 //! The writer on real SQLite files.
 
 mod failures;
+mod garbage;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -340,8 +341,8 @@ impl Clock for Slow {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_waits_for_any_more_is_not_applied() {
+/// With a clock that stands at each look at it: that is said, and the clock goes on when it is told to. Pool `p` is known.
+async fn start_slow() -> (Core, Receiver<()>, Sender<()>) {
     let (asked, reached) = channel();
     let (let_go, go) = channel();
     let core = start_with(
@@ -352,7 +353,6 @@ async fn what_nobody_waits_for_any_more_is_not_applied() {
             go,
         },
     );
-    let next_batch = || reached.recv().unwrap();
     let table = tokio::spawn({
         let writer = core.writer.clone();
         async move { writer.set_table(small()).await }
@@ -363,12 +363,18 @@ async fn what_nobody_waits_for_any_more_is_not_applied() {
             let_go.send(()).unwrap();
         }
     }
+    (core, reached, let_go)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_any_more_is_not_applied() {
+    let (core, reached, let_go) = start_slow().await;
     let spawn_add = |container: &'static str, caller: Caller| {
         let writer = core.writer.clone();
         tokio::spawn(async move { writer.allocate(add(container, &["p"]), caller).await })
     };
     // While the writer stands in a batch, others queue up and are given up.
-    next_batch();
+    reached.recv().unwrap();
     let deadline = Instant::now() + Duration::from_millis(50);
     let late = spawn_add(
         "late",
