@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use kube::core::Status;
 use kube::{Client, Resource};
 use tokio::time::sleep;
 
@@ -38,6 +37,7 @@ async fn is_absent<K: Resource<DynamicType = ()>>(client: &Client) -> bool {
     // Everybody may ask this, also who may not list the kind.
     match within(LIMIT, client.list_api_group_resources(&version)).await {
         Ok(served) => !served.resources.iter().any(|kind| kind.name == K::plural(&())),
-        Err(error) => error.status().is_some_and(Status::is_not_found),
+        // Of a group that it doesn't serve at all it says so in plain text, without a reason.
+        Err(error) => error.status().is_some_and(|status| status.code == 404),
     }
 }

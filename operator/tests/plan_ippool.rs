@@ -174,6 +174,72 @@ fn the_gateway_of_a_larger_block_is_the_nodes_to_skip() {
     assert_eq!(allocations(&pool), [entry("a", "10.0.0.1", "10.0.0.2")]);
 }
 
+/// Contract B.7: a block is skipped only if both kinds together cover all of it; what they cover in part is dealt.
+#[test]
+fn a_block_that_is_excluded_as_a_whole_is_skipped() {
+    let exclusion = |first: &str, last: &str| json!({"startIP": first, "endIP": last});
+    let index = |first: u8, last: u8| json!({"startIndex": first, "endIndex": last});
+    for (ranges, indexes, expected) in [
+        // The example of the Go version's README: the first block has two addresses left.
+        (
+            json!([exclusion("10.0.0.10", "10.0.0.20")]),
+            json!([index(0, 10)]),
+            "10.0.0.1",
+        ),
+        (
+            json!([exclusion("10.0.0.10", "10.0.0.24")]),
+            json!([index(0, 10)]),
+            "10.0.0.25",
+        ),
+        (
+            json!([exclusion("10.0.0.1", "10.0.0.24")]),
+            json!([]),
+            "10.0.0.25",
+        ),
+        (json!([exclusion("10.0.0.0", "10.0.0.23")]), json!([]), "10.0.0.1"),
+        (
+            json!([
+                exclusion("10.0.0.13", "10.0.0.24"),
+                exclusion("10.0.0.1", "10.0.0.14")
+            ]),
+            json!([]),
+            "10.0.0.25",
+        ),
+        (
+            json!([exclusion("10.0.0.0", "10.0.0.95")]),
+            json!([]),
+            "10.0.0.73",
+        ),
+    ] {
+        let spec = json!({"subnet": "10.0.0.0/16", "perNodeBlockSize": 24, "exclusions": ranges,
+            "perNodeExclusions": indexes});
+        let pool = planned(&pool(&spec), &workers(&["a"]));
+        assert_eq!(allocations(&pool)[0].start_ip, expected, "{ranges} {indexes}");
+    }
+}
+
+/// With a step for each block these would not end.
+#[test]
+fn pools_with_2_to_the_64_excluded_blocks_are_planned_at_once() {
+    let excluded = json!([{"startIP": "fd52:2eb5:44::", "endIP": "fd52:2eb5:44:ffff:ffff:ffff:fffe:ffff"}]);
+    let spec = json!({"subnet": "fd52:2eb5:44::/48", "perNodeBlockSize": 65536, "exclusions": excluded});
+    let dealt = planned(&pool(&spec), &workers(&["a", "b"]));
+    // Blocks begin at the first usable address, so of the last whole one a single address is left.
+    assert_eq!(
+        allocations(&dealt),
+        [entry(
+            "a",
+            "fd52:2eb5:44:ffff:ffff:ffff:fffe:1",
+            "fd52:2eb5:44:ffff:ffff:ffff:ffff:0"
+        )]
+    );
+    let every_index = json!([{"startIndex": 0, "endIndex": 65535}]);
+    let spec =
+        json!({"subnet": "fd52:2eb5:44::/48", "perNodeBlockSize": 65536, "perNodeExclusions": every_index});
+    let dealt = planned(&pool(&spec), &workers(&["a"]));
+    assert_eq!(allocations(&dealt), []);
+}
+
 #[test]
 fn no_room_is_said_once_for_each_node() {
     // Two blocks of 100, and a partial one that is not used.

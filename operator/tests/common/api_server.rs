@@ -226,7 +226,7 @@ impl ApiServer {
             .map(|name| json!({"name": name, "singularName": "", "namespaced": true, "kind": "", "verbs": ["list"]}))
             .collect();
         if served.is_empty() {
-            return failure(StatusCode::NOT_FOUND, "NotFound", "page not found");
+            return no_such_page();
         }
         json_response(&json!({"kind": "APIResourceList", "apiVersion": "v1",
             "groupVersion": "nv-ipam.nvidia.com/v1alpha1", "resources": served}))
@@ -242,7 +242,7 @@ impl ApiServer {
             .unserved
             .iter()
             .any(|name| collection.ends_with(&format!("/{name}")));
-        unserved.then(|| failure(StatusCode::NOT_FOUND, "NotFound", "page not found"))
+        unserved.then(no_such_page)
     }
 
     async fn status_write(&self, collection: &'static str, name: &str, new: Value) -> Response {
@@ -384,6 +384,11 @@ fn json_response(object: &Value) -> Response {
 fn status(code: StatusCode, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code.as_u16()})
+}
+
+/// What Kubernetes says of paths that it doesn't serve: no status object.
+fn no_such_page() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }
 
 fn failure(code: StatusCode, reason: &str, message: &str) -> Response {
