@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use api::cidrpool::CIDRPool;
+use api::ippool::IPPool;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -13,8 +15,7 @@ use axum::routing::post;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 
-use api::cidrpool::CIDRPool;
-use api::ippool::IPPool;
+use crate::conditions::{beginning, bounded};
 
 use super::metrics::Metrics;
 use super::review::{Context, review};
@@ -22,6 +23,9 @@ use super::reviewed::Reviewed;
 
 /// The API server takes objects of 3 MiB; a request holds two, and who makes it.
 const MAX_BODY: usize = 8 << 20;
+
+/// So long a name in Kubernetes can be.
+const NAME: usize = 253;
 
 const JSON: &str = "application/json";
 
@@ -104,15 +108,18 @@ fn log<K: Reviewed>(request: &AdmissionRequest<DynamicObject>, response: &Admiss
         Operation::Delete => "delete",
         Operation::Connect => "connect",
     };
-    let (namespace, name) = (request.namespace.as_deref().unwrap_or_default(), &request.name);
-    let user = request.user_info.username.as_deref().unwrap_or_default();
+    // Anybody who reaches the port can send anything: it must not get out of its line, nor fill the log.
+    let name = beginning(&request.name, NAME);
+    let namespace = beginning(request.namespace.as_deref().unwrap_or_default(), NAME);
+    let user = beginning(request.user_info.username.as_deref().unwrap_or_default(), NAME);
     if response.allowed {
         let warnings = response.warnings.as_ref().map_or(0, Vec::len);
         tracing::debug!(kind = %K::KIND, namespace, name, operation, user, warnings, "the webhook lets a pool pass");
     } else {
+        let message = bounded(response.result.message.clone()).replace(char::is_control, " ");
         tracing::info!(
             kind = %K::KIND, namespace, name, operation, user,
-            "the webhook refuses a pool: {}", response.result.message
+            "the webhook refuses a pool: {message}"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! The webhook as the API server meets it: over TLS, with certificates that change.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
 mod support;
 
 use api::pool_key::PoolKind;
