@@ -2,12 +2,17 @@
 
 mod api_server_away;
 mod bad_input;
+mod cidr;
 mod daemon;
 mod daemon_away;
+mod dual_stack;
+mod exclusions;
 mod full_block;
 mod garbage;
 mod go_store;
+mod named_addresses;
 mod networks;
+mod pod_network;
 mod pods_seen;
 mod read_only;
 mod stands;
@@ -20,11 +25,15 @@ pub(crate) fn tests() -> Vec<Test> {
     let tests = [
         api_server_away::tests(),
         bad_input::tests(),
+        cidr::tests(),
         daemon::tests(),
         daemon_away::tests(),
+        dual_stack::tests(),
+        exclusions::tests(),
         full_block::tests(),
         garbage::tests(),
         go_store::tests(),
+        named_addresses::tests(),
         networks::tests(),
         pods_seen::tests(),
         read_only::tests(),
