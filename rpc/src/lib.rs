@@ -1,5 +1,6 @@
 //! What nv-ipam (the CNI plugin) and ipam-node (the daemon) say to each other: the gRPC interface of `node.proto`, and
-//! the journal in which the plugin leaves a DEL for a daemon that does not answer.
+//! the journal in which the plugin leaves a DEL for a daemon that does not answer. And what both say to people in the same
+//! words.
 //!
 //! Nothing here does IO.
 

@@ -140,6 +140,22 @@ fn a_result_of_1_0_and_1_1() {
 }
 
 #[test]
+fn addresses_are_in_the_order_of_the_pools() {
+    let node = Node::new();
+    let _daemon = node.daemon(Reply::Allocations(vec![
+        allocation("v6", "fd00::2/64", "", &[]),
+        allocation("v4", "10.0.0.2/24", "", &[]),
+    ]));
+    let mut conf = node.conf("1.0.0");
+    conf["args"] = json!({"cni": {"poolNames": ["v6", "v4"]}});
+    assert_eq!(
+        node.call("ADD").stdin(conf.to_string()).run().ok(),
+        "{\n    \"cniVersion\": \"1.0.0\",\n    \"ips\": [\n        {\n            \"address\": \"fd00::2/64\"\n        },\n        \
+         {\n            \"address\": \"10.0.0.2/24\"\n        }\n    ]\n}"
+    );
+}
+
+#[test]
 fn a_configuration_without_version_is_one_of_0_1_0() {
     let node = Node::new();
     let _daemon = node.daemon(Reply::Allocations(vec![allocation("p", "10.0.0.2/24", "", &[])]));

@@ -27,6 +27,13 @@ fn an_unspecified_pool_type_is_ippool() {
         AllocateCall::parse(Some(cidr)).unwrap().pools[0].as_str(),
         "cidrpool/pool1"
     );
+    // As in the Go daemon, so is one that nobody knows.
+    let unknown = IpamParameters {
+        pool_type: 7,
+        ..whole()
+    };
+    let call = AllocateCall::parse(Some(unknown)).unwrap();
+    assert_eq!(call.pools, [PoolKey::new(PoolKind::IpPool, "pool1")]);
 }
 
 #[test]
