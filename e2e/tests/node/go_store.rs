@@ -23,7 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// Written by a Go daemon. Of its pool `v4` (10.9.0.0/16) containers hold 10.9.0.2, 10.9.0.3 and 10.9.77.5; 10.9.0.3 was
 /// given last.
-const GO_STORE: &str = include_str!("go-store-in-use.json");
+const GO_STORE: &str = include_str!("../../../node/tests/vectors/store-in-use.json");
 
 /// Who holds 10.9.0.3, on its interface net1. It holds an address of another pool too.
 const HOLDER: &str = "two-pools";

@@ -137,7 +137,10 @@ async fn unreadable(bed: Arc<Bed>) -> Result<()> {
     node.daemon.stop().await?;
     make_folder(node).await?;
     let go_store = node.machine.path(&format!("{FOLDER}/go.json"));
-    std::fs::write(go_store, include_bytes!("go-store-in-use.json"))?;
+    std::fs::write(
+        go_store,
+        include_bytes!("../../../node/tests/vectors/store-in-use.json"),
+    )?;
     let go = (
         "go",
         "sed s/10.9.77.5/10.9.77.6/ ${1%/*}/../go.json > $1",

@@ -14,7 +14,7 @@ use api::pool_key::PoolKey;
 use clap::{Args, Subcommand, ValueEnum};
 use process::Fatal;
 
-use crate::store::{self, InPlace, Reader, StoreLock};
+use crate::store::{self, InPlace, StoreLock};
 
 /// What ipam-node does instead of serving.
 #[derive(Clone, Debug, Subcommand)]
@@ -29,7 +29,7 @@ pub enum Command {
 pub enum StoreCommand {
     /// Print who holds which address
     ///
-    /// Works while the daemon runs. INDEX is the address's number in this node's range of the pool, where 0 is the first
+    /// Works while the daemon runs, and with a store of the Go ipam-node before it is taken over. INDEX is the address's number in this node's range of the pool, where 0 is the first
     /// address that can be handed out: what a network's `allocateIPWithIndex` takes. (The perNodeExclusions and the
     /// gatewayIndex of a CIDRPool count from the network address instead, so they are greater by one.) It is `-` for an
     /// address outside of the range. SEEN says whether the pod was ever in the API: if it was, the address is released
@@ -107,7 +107,7 @@ impl Command {
 }
 
 fn print_list(store_file: &Path, output: Output) -> Result<(), Fatal> {
-    let rows = list::rows(Reader::open(store_file)?.content()?);
+    let rows = list::rows(store::content(store_file)?);
     print(&match output {
         Output::Table => list::table(&rows),
         Output::Json => list::json(&rows)?,
@@ -115,7 +115,7 @@ fn print_list(store_file: &Path, output: Output) -> Result<(), Fatal> {
 }
 
 fn print_export(store_file: &Path) -> Result<(), Fatal> {
-    print(&Reader::open(store_file)?.go_store()?.print())
+    print(&store::go_store(store_file)?.print())
 }
 
 fn export_in_place(store_file: &Path) -> Result<(), Fatal> {

@@ -8,17 +8,22 @@
 //! 4. The database takes the store's name. (The next start opens it.)
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use api::pool_key::PoolKey;
 use k8s_openapi::jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rpc::journal::Stamp;
+use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::files::Files;
 use super::lock::hold;
 use super::make;
+use super::rows::{self, Memory};
 use crate::clock::{BootClock, Clock};
 use crate::go_store::{GoEntry, GoStore};
+use crate::reservation::{Reservation, RowId};
 
 /// Makes a database of the store of a Go daemon, `json`, which the caller holds. Returns the database's file, locked.
 pub(super) fn import(files: &Files, json: &File) -> Result<File, StoreError> {
@@ -29,25 +34,18 @@ pub(super) fn import(files: &Files, json: &File) -> Result<File, StoreError> {
             trace,
         });
     }
-    let bytes = read(json).map_err(StoreError::io("reading the store", store))?;
-    let content = GoStore::parse(&bytes).map_err(|source| StoreError::GoStore {
-        path: store.clone(),
-        source: Box::new(source),
-    })?;
+    let content = parse(json, store)?;
     let clock = BootClock::new().map_err(StoreError::io("reading the boot's id for", store))?;
+    let reservations = reservations(&content, clock.boot_id());
 
-    let mut count = 0;
-    let database = make::database(files, |connection| {
-        count = fill(connection, &content, clock.boot_id())?;
-        Ok(())
-    })?;
+    let database = make::database(files, |connection| fill(connection, &content, &reservations))?;
     make::keep_aside(files, &files.imported())?;
     // A Go daemon that runs all the same would have made another one by now.
     hold(json, store)?;
     make::publish(files, |new, store| fs::rename(new, store))?;
     tracing::info!(
         store = %store.display(),
-        reservations = count,
+        reservations = reservations.len(),
         kept = %files.imported().display(),
         "took over the store of the Go ipam-node"
     );
@@ -55,69 +53,80 @@ pub(super) fn import(files: &Files, json: &File) -> Result<File, StoreError> {
 }
 
 /// What tells that the JSON took the place of a database. The store's own second name is that of step 3.
-fn trace_of_database(files: &Files) -> Option<std::path::PathBuf> {
+fn trace_of_database(files: &Files) -> Option<PathBuf> {
     files
         .traces_of_database()
         .into_iter()
         .find(|trace| fs::symlink_metadata(trace).is_ok() && !make::same_file(trace, &files.store))
 }
 
-fn read(mut file: &File) -> io::Result<Vec<u8>> {
+/// Reads and checks the store of a Go daemon at `path`, which was opened as `json`.
+pub(super) fn parse(mut json: &File, path: &Path) -> Result<GoStore, StoreError> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    json.read_to_end(&mut bytes)
+        .map_err(StoreError::io("reading the store", path))?;
+    GoStore::parse(&bytes).map_err(|source| StoreError::GoStore {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
-/// Writes `store` into an empty database, in one transaction, and says how many reservations it holds.
+/// The reservations of a Go daemon as ours, in the order in which they were made, and the pool as it was then. What that
+/// daemon had released and only kept back for a while is none.
 ///
 /// Their stamp is the first instant of this boot: a DEL that waits in the journal comes after it, and the cleaner takes
 /// them for what they may well be, addresses of containers that run (those of an earlier boot can't). No network is known
 /// of them, so that GC leaves them alone, and no pod of theirs has been seen.
-fn fill(connection: &Connection, store: &GoStore, boot_id: &str) -> rusqlite::Result<usize> {
+pub(super) fn reservations(store: &GoStore, boot_id: &str) -> Vec<(Reservation, String)> {
+    let mut entries: Vec<(&PoolKey, &GoEntry)> = store
+        .pools()
+        .flat_map(|(key, pool)| pool.entries().map(move |entry| (key, entry)))
+        .filter(|(_, entry)| entry.released.is_none())
+        .collect();
+    entries.sort_by_key(|(_, entry)| entry.created.parse::<Timestamp>().ok());
+    (1..)
+        .map(RowId)
+        .zip(entries)
+        .map(|(id, (key, entry))| {
+            let reservation = Reservation {
+                id,
+                pool: key.clone(),
+                address: entry.address,
+                owner: entry.owner.clone(),
+                pod: entry.pod.clone(),
+                device_id: entry.device_id.clone(),
+                network: String::new(),
+                created: entry.created.clone(),
+                stamp: Stamp {
+                    boot_id: boot_id.to_owned(),
+                    boottime_ns: 0,
+                },
+                pod_seen: false,
+            };
+            (reservation, entry.pool_config.clone())
+        })
+        .collect()
+}
+
+/// Writes into an empty database, in one transaction.
+fn fill(
+    connection: &Connection,
+    store: &GoStore,
+    reservations: &[(Reservation, String)],
+) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
-    let mut count = 0;
     for (key, pool) in store.pools() {
-        transaction.execute(
-            "INSERT INTO pools (pool, last_reserved, last_config) VALUES (?1, ?2, ?3)",
-            params![
-                key.as_str(),
-                pool.last_reserved.map(|address| address.to_string()),
-                pool.last_pool_config
-            ],
+        rows::insert_memory(
+            &transaction,
+            &Memory {
+                key: key.clone(),
+                last_reserved: pool.last_reserved,
+                last_config: Some(pool.last_pool_config.clone()),
+            },
         )?;
-        let mut entries: Vec<&GoEntry> = pool.entries().collect();
-        // Rows are in the order in which they were made.
-        entries.sort_by_key(|entry| entry.created.parse::<Timestamp>().ok());
-        for entry in entries {
-            if let Some(released) = &entry.released {
-                tracing::info!(
-                    pool = key.as_str(), address = %entry.address, released,
-                    "the Go ipam-node had released this address and kept it back for a while; it is free now"
-                );
-                continue;
-            }
-            transaction
-                .prepare_cached(
-                    "INSERT INTO reservations (pool, address, container, interface, pod_uid, pod_name, pod_namespace,
-                                               device_id, network, created, boot_id, boottime_ns, pool_config)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '', ?9, ?10, 0, ?11)",
-                )?
-                .execute(params![
-                    key.as_str(),
-                    entry.address.to_string(),
-                    entry.owner.container,
-                    entry.owner.interface,
-                    entry.pod.uid,
-                    entry.pod.name,
-                    entry.pod.namespace,
-                    entry.device_id,
-                    entry.created,
-                    boot_id,
-                    entry.pool_config,
-                ])?;
-            count += 1;
-        }
     }
-    transaction.commit()?;
-    Ok(count)
+    for (reservation, pool_config) in reservations {
+        rows::insert(&transaction, reservation, pool_config)?;
+    }
+    transaction.commit()
 }

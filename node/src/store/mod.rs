@@ -31,7 +31,7 @@ use crate::ledger::Ledger;
 pub use error::StoreError;
 pub use export::{InPlace, export_in_place};
 pub use lock::StoreLock;
-pub use reader::{Content, Reader, release};
+pub use reader::{Content, content, go_store, release};
 pub use rows::LoadError;
 pub use transaction::{New, Transaction};
 

@@ -1,7 +1,10 @@
-//! Looking into a store, and releasing by hand, beside a daemon that may run.
+//! Looking into a store, and releasing by hand, beside a daemon that may run in another process.
+//!
+//! Not for a process that has the store open otherwise: opening and closing its file drops SQLite's locks.
 
+use std::fs::File;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use api::node_pool::NodePool;
@@ -10,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::StoreError;
 use super::transaction::Transaction;
-use super::{export, open, rows, schema};
+use super::{export, import, open, rows, schema};
 use crate::go_store::GoStore;
 use crate::reservation::Reservation;
 
@@ -22,70 +25,59 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Content {
     /// Every reservation, in the order in which they were made.
     pub reservations: Vec<Reservation>,
-    /// This node's pools, as the daemon last knew them.
+    /// This node's pools, as the daemon last knew them. Of a Go daemon's store none are known.
     pub table: Vec<NodePool>,
 }
 
-/// A store that another process may be using.
-///
-/// Not for a process that has the store open otherwise: opening and closing the file drops its locks.
-#[derive(Debug)]
-pub struct Reader {
-    path: PathBuf,
-    connection: Connection,
+/// What the store at `path` holds, whichever daemon's it is.
+pub fn content(path: &Path) -> Result<Content, StoreError> {
+    let (rows, table) = match of_go_daemon(path)? {
+        Some(store) => (import::reservations(&store, ""), Vec::new()),
+        None => at_one_moment(path, |connection| {
+            let read = || Ok((rows::reservations(connection)?, rows::table(connection)?));
+            read().map_err(StoreError::sqlite("reading the store", path))
+        })?,
+    };
+    Ok(Content {
+        reservations: rows.into_iter().map(|(reservation, _)| reservation).collect(),
+        table,
+    })
 }
 
-impl Reader {
-    /// Opens the store at `path` to be read.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        open::must_be_database(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let failed = || StoreError::sqlite("opening the store", path);
-        let connection = Connection::open_with_flags(path, flags).map_err(failed())?;
-        connection.busy_timeout(PATIENCE).map_err(failed())?;
-        Ok(Self {
-            path: path.to_owned(),
-            connection,
-        })
+/// What the Go daemon would have written in place of the store at `path`, or has written.
+pub fn go_store(path: &Path) -> Result<GoStore, StoreError> {
+    match of_go_daemon(path)? {
+        Some(store) => Ok(store),
+        None => at_one_moment(path, |connection| export::read(connection, path)),
     }
+}
 
-    /// Reads what is there now.
-    pub fn content(&self) -> Result<Content, StoreError> {
-        self.at_one_moment(|connection| {
-            let read = || {
-                Ok(Content {
-                    reservations: rows::reservations(connection)?
-                        .into_iter()
-                        .map(|(reservation, _)| reservation)
-                        .collect(),
-                    table: rows::table(connection)?,
-                })
-            };
-            read().map_err(StoreError::sqlite("reading the store", &self.path))
-        })
+fn of_go_daemon(path: &Path) -> Result<Option<GoStore>, StoreError> {
+    if open::look(path)? == Some(open::Content::Json) {
+        let file = File::open(path).map_err(StoreError::io("opening the store", path))?;
+        return import::parse(&file, path).map(Some);
     }
+    Ok(None)
+}
 
-    /// Reads what is there now, as the Go daemon would have written it.
-    pub fn go_store(&self) -> Result<GoStore, StoreError> {
-        self.at_one_moment(|connection| export::read(connection, &self.path))
-    }
-
-    fn at_one_moment<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        // Read only; dropped, it ends.
-        let transaction = self
-            .connection
-            .unchecked_transaction()
-            .map_err(StoreError::sqlite("reading the store", &self.path))?;
-        read(&transaction)
-    }
+/// Reads a database that a daemon may be using, changing nothing.
+fn at_one_moment<T>(
+    path: &Path,
+    read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    open::must_be_database(path)?;
+    let failed = || StoreError::sqlite("opening the store", path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed())?;
+    connection.busy_timeout(PATIENCE).map_err(failed())?;
+    // Dropped, it ends.
+    let transaction = connection.unchecked_transaction().map_err(failed())?;
+    read(&transaction)
 }
 
 /// Releases an address by hand, durably, and returns the reservation that it had; `None` if there was none.
 ///
-/// A daemon that runs sees it before it next hands out or releases anything. For processes like a [`Reader`]'s.
+/// A daemon that runs sees it before it next hands out or releases anything.
 pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
     open::must_be_database(path)?;
     let released = || -> rusqlite::Result<Option<Reservation>> {

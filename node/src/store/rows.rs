@@ -6,7 +6,7 @@ use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
 use rpc::journal::Stamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::schema::TABLE_KNOWN;
 use crate::ledger::{Conflict, Ledger};
@@ -59,11 +59,55 @@ pub(super) fn reservations(connection: &Connection) -> rusqlite::Result<Vec<(Res
         .collect()
 }
 
+/// Inserts a reservation with everything that it says.
+pub(super) fn insert(
+    connection: &Connection,
+    reservation: &Reservation,
+    pool_config: &str,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO reservations (id, pool, address, container, interface, pod_uid, pod_name, pod_namespace,
+                                       device_id, network, created, boot_id, boottime_ns, pod_seen, pool_config)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?
+        .execute(params![
+            reservation.id.0,
+            reservation.pool.as_str(),
+            reservation.address.to_string(),
+            reservation.owner.container,
+            reservation.owner.interface,
+            reservation.pod.uid,
+            reservation.pod.name,
+            reservation.pod.namespace,
+            reservation.device_id,
+            reservation.network,
+            reservation.created,
+            reservation.stamp.boot_id,
+            reservation.stamp.boottime_ns.cast_signed(),
+            reservation.pod_seen,
+            pool_config,
+        ])?;
+    Ok(())
+}
+
 /// What is remembered of a pool besides its configuration and reservations.
 pub(super) struct Memory {
     pub(super) key: PoolKey,
     pub(super) last_reserved: Option<IpAddr>,
     pub(super) last_config: Option<String>,
+}
+
+/// Inserts what is remembered of a pool of which there is no row yet.
+pub(super) fn insert_memory(connection: &Connection, memory: &Memory) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO pools (pool, last_reserved, last_config) VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            memory.key.as_str(),
+            memory.last_reserved.map(|address| address.to_string()),
+            memory.last_config,
+        ])?;
+    Ok(())
 }
 
 /// The pools of which anything is remembered.

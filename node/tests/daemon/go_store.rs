@@ -209,7 +209,28 @@ async fn an_administrator_looks_and_releases_while_the_daemon_runs() {
 }
 
 #[test]
-fn what_is_no_database_of_ours_is_not_looked_into() {
+fn a_go_store_can_be_looked_into_before_it_is_taken_over() {
+    let node = Node::new(&ApiServer::absent());
+    let written = include_str!("../vectors/store-in-use.json");
+    fs::write(node.path("store"), written).unwrap();
+    let table = printed(&node, &["list"]);
+    assert!(
+        table.lines().count() == 7 && table.contains("10.9.77.5"),
+        "{table}"
+    );
+    assert_eq!(printed(&node, &["export"]), written);
+    let damaged = include_str!("../vectors/store-bad-checksum.json");
+    fs::write(node.path("store"), damaged).unwrap();
+    for command in ["list", "export"] {
+        assert!(refused(&node, &[command]).contains("doesn't match its checksum"));
+    }
+    assert_eq!(fs::read_to_string(node.path("store")).unwrap(), damaged);
+    let release = ["release", "--pool=v4", "--address=10.9.0.2"];
+    assert!(refused(&node, &release).contains("is one of the Go ipam-node (JSON)"));
+}
+
+#[test]
+fn what_is_no_store_is_not_looked_into() {
     let node = Node::new(&ApiServer::absent());
     let commands: [&[&str]; 3] = [
         &["list"],
@@ -222,8 +243,6 @@ fn what_is_no_database_of_ours_is_not_looked_into() {
         assert!(!node.path("store").exists());
         fs::write(node.path("store"), "").unwrap();
         assert!(refused(&node, command).contains("is empty"));
-        fs::write(node.path("store"), go_store().print()).unwrap();
-        assert!(refused(&node, command).contains("is one of the Go ipam-node (JSON)"));
         fs::write(node.path("store"), "garbage").unwrap();
         assert!(refused(&node, command).contains("neither a database of ipam-node"));
     }
