@@ -49,7 +49,7 @@ fn what_is_wrong_with_an_add_or_check_is_said_in_the_go_daemon_s_words() {
             p.cni_containerid.clear();
         }),
         ("parameters.cni_ifname is required field", |p| {
-            p.cni_ifname.clear()
+            p.cni_ifname.clear();
         }),
         ("parameters.metadata is required field", |p| p.metadata = None),
         ("parameters.metadata.k8s_pod_name is required field", |p| {

@@ -19,7 +19,7 @@ fn containers(covered: &[Reservation]) -> Vec<&str> {
 /// Its stamp is older than the GC, because a batch takes its own before it is committed, which may take long.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_being_reserved_when_a_gc_began_is_not_judged() {
-    let (core, reached, let_go) = start_slow().await;
+    let (core, reached, let_go) = start_slow();
     // The writer stands before a batch in which the ADD is not, then in the one in which it is.
     reached.recv().unwrap();
     let mut adding = Box::pin(core.writer.allocate(add("a", &["p"]), Caller::default()));

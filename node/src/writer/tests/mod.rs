@@ -342,7 +342,7 @@ impl Clock for Slow {
 }
 
 /// With a clock that stands at each look at it: that is said, and the clock goes on when it is told to. Pool `p` is known.
-async fn start_slow() -> (Core, Receiver<()>, Sender<()>) {
+fn start_slow() -> (Core, Receiver<()>, Sender<()>) {
     let (asked, reached) = channel();
     let (let_go, go) = channel();
     let core = start_with(
@@ -368,7 +368,7 @@ async fn start_slow() -> (Core, Receiver<()>, Sender<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_waits_for_any_more_is_not_applied() {
-    let (core, reached, let_go) = start_slow().await;
+    let (core, reached, let_go) = start_slow();
     let spawn_add = |container: &'static str, caller: Caller| {
         let writer = core.writer.clone();
         tokio::spawn(async move { writer.allocate(add(container, &["p"]), caller).await })
