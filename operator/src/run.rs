@@ -85,10 +85,10 @@ pub async fn run(
     };
     let (telling, [for_ippools, for_cidrpools]) = watch::shared(nodes(client.clone()));
     background.spawn(telling);
-    let place = (client, settings.pools_namespace.as_str());
+    let namespace = &settings.pools_namespace;
     let workers = future::join(
-        work::<IPPool>(&tools, &place, for_ippools, shutdown.clone()),
-        work::<CIDRPool>(&tools, &place, for_cidrpools, shutdown.clone()),
+        work::<IPPool>(&tools, &client, namespace, for_ippools, shutdown.clone()),
+        work::<CIDRPool>(&tools, &client, namespace, for_cidrpools, shutdown.clone()),
     );
     tokio::pin!(workers);
     tokio::select! {
@@ -116,7 +116,8 @@ pub async fn run(
 /// Works on the pools of one kind.
 fn work<K: Pool>(
     tools: &Tools,
-    (client, namespace): &(Client, &str),
+    client: &Client,
+    namespace: &str,
     nodes: Events<Arc<NodeLabels>>,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + use<K> {
