@@ -12,6 +12,7 @@ use e2e::node::Node;
 use e2e::{pods, store, wait};
 use serde_json::json;
 
+use super::pod_network::ensure_answers;
 use crate::controller::pool::{Entries, Pool, create_nodes, span};
 use crate::setting::{self, add, check, del};
 
@@ -22,6 +23,10 @@ pub(crate) fn tests() -> Vec<Test> {
             edited,
         ),
         Test::nodes("node::stands::a_deleted_node_goes_on_with_its_range", deleted),
+        Test::nodes(
+            "node::stands::a_live_node_that_is_deleted_and_comes_back_has_its_range_and_its_pods_their_addresses",
+            comes_back,
+        ),
     ]
 }
 
@@ -69,16 +74,18 @@ async fn edited(bed: Arc<Bed>) -> Result<()> {
     scene.works("moved").await?;
 
     let mark = daemon.service.log_length();
-    pool.edit(json!({ "subnet": "10.77.0.0/99" })).await?;
-    pool.wait_condition("SpecValid", "False", "10.77.0.0/99").await?;
+    // The API server can't order two addresses.
+    let out_of_order = json!([{ "startIP": "10.77.9.9", "endIP": "10.77.9.8" }]);
+    pool.edit(json!({ "exclusions": out_of_order })).await?;
+    pool.wait_condition("SpecValid", "False", "10.77.9.9").await?;
     wait_says(daemon, mark, "its spec is invalid").await?;
     scene.works("invalid").await?;
     daemon.kill().await?;
     daemon.start().await?;
     scene.works("restarted").await?;
 
-    pool.edit(json!({ "subnet": "192.168.0.0/16", "gateway": "192.168.0.1", "perNodeBlockSize": 24 }))
-        .await?;
+    let whole = json!({ "subnet": "192.168.0.0/16", "gateway": "192.168.0.1", "perNodeBlockSize": 24, "exclusions": null });
+    pool.edit(whole).await?;
     pool.wait_condition("StaleAllocations", "False", "").await?;
     wait_excluded(daemon, 1).await?;
     scene.works("restored").await?;
@@ -138,18 +145,7 @@ impl<'a> Scene<'a> {
                 .await?
                 .success()?;
         }
-        let ping = [
-            "exec",
-            "neighbour",
-            "--",
-            "ping",
-            "-c",
-            "1",
-            "-W",
-            "10",
-            &self.address,
-        ];
-        self.bed.kubectl.run(&ping).await?;
+        self.pings().await?;
 
         let address = add(self.node, stage, "pool1").await?;
         let (host, length) = address.split_once('/').unwrap_or_default();
@@ -164,6 +160,67 @@ impl<'a> Scene<'a> {
         ensure!(after == before, "{stage}: {after:?}");
         Ok(())
     }
+
+    /// The one pod reaches the other at its address.
+    async fn pings(&self) -> Result<()> {
+        ensure_answers(self.bed, "neighbour", &self.address).await
+    }
+}
+
+/// The Node object of a live kubelet is deleted under running pods. The kubelet registers again when it starts again, before
+/// the cluster takes the pods for orphans and deletes them.
+async fn comes_back(bed: Arc<Bed>) -> Result<()> {
+    let scene = Scene::set(&bed).await?;
+    let Scene { node, pool, .. } = &scene;
+    scene.works("dealt").await?;
+    let before = store::reservations(node).await?;
+
+    pods::delete_node(&bed.client, &node.name).await?;
+    scene.stands("host-a (node is gone)").await?;
+    // Who comes meanwhile gets another range.
+    pods::create_fake_node(&bed.client, "host-c", &[(ROLE, "worker")]).await?;
+    let mut after = pool.wait_nodes(&["host-a", "host-b", "host-c"]).await?;
+    after.remove("host-c");
+    ensure!(after == scene.dealt, "{after:?}");
+    let address = add(node, "meanwhile", "pool1").await?;
+    ensure!(address == "192.168.0.5/16", "{address}");
+    del(node, "meanwhile", "pool1").await?;
+
+    node.kubelet.kill().await?;
+    node.kubelet.start().await?;
+    node.wait_ready(&bed.client).await?;
+    scene.stands("host-a (node is no longer selected)").await?;
+    pods::label_node(&bed.client, &node.name, ROLE, Some("worker")).await?;
+    pool.wait_condition("StaleAllocations", "False", "").await?;
+    let mut after = pool.entries().await?;
+    after.remove("host-c");
+    ensure!(after == scene.dealt, "{after:?}");
+    // The very pods run on, and the daemon, which was there all the time, has freed nothing of theirs.
+    for (pod, container) in ["stayer", "neighbour"].iter().zip(&before) {
+        let address = pods::wait_running(&bed.client, pod).await?;
+        ensure!(
+            container.address == address,
+            "{pod} had {container:?} and has {address}"
+        );
+    }
+    ensure!(
+        store::reservations(node).await? == before,
+        "the reservations are others"
+    );
+    // The API says that they run, as it did before: a kubelet that has just started knows its pods a moment later.
+    let what = "the pods to be reached through the kubelet";
+    wait::until(what, wait::USUAL, async || wait::from_result(scene.pings().await)).await?;
+    let address = pods::run(&bed.client, "newcomer", &node.name).await?;
+    ensure!(
+        before.iter().all(|r| r.address != address),
+        "{address} was given twice"
+    );
+    for pod in ["stayer", "neighbour", "newcomer"] {
+        pods::delete(&bed.client, pod).await?;
+    }
+    let left = store::reservations(node).await?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
 }
 
 /// The node is one in name only, so that no kubelet is without its object: the daemon of host-a is told to be that node's.
