@@ -30,6 +30,10 @@ pub(crate) fn tests() -> Vec<Test> {
             "controller::cidr::of_2_to_the_64_prefixes_the_one_that_is_not_excluded_is_dealt",
             huge,
         ),
+        Test::api(
+            "controller::cidr::a_pool_of_another_namespace_is_left_alone",
+            elsewhere,
+        ),
         Test::nodes(
             "controller::cidr::the_dual_stack_samples_give_each_node_both_families",
             dual_stack,
@@ -256,6 +260,39 @@ async fn huge(bed: Arc<Bed>) -> Result<()> {
     let entries = pool.wait_nodes(&["a"]).await?;
     let last = "fd52:2eb5:44:ffff:ffff:ffff:ffff";
     expect(&entries, "a", &format!("{last}:0/112"), &format!("{last}:7"))
+}
+
+/// A pool like that of the test, but in a namespace that is not the pools'.
+const ELSEWHERE: &str = r#"
+{ "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "CIDRPool",
+  "metadata": { "name": "here", "namespace": "default" },
+  "spec": { "cidr": "10.8.0.0/16", "perNodeNetworkPrefix": 24 } }"#;
+
+async fn elsewhere(bed: Arc<Bed>) -> Result<()> {
+    bed.apply(ELSEWHERE).await?;
+    let outcome = only_here(&bed).await;
+    bed.kubectl
+        .run(&["delete", "cidrpool", "here", "-n", "default"])
+        .await?;
+    outcome
+}
+
+async fn only_here(bed: &Bed) -> Result<()> {
+    create_nodes(bed, "here", &["a"]).await?;
+    let spec = json!({ "cidr": "10.8.0.0/16", "perNodeNetworkPrefix": 24 });
+    let pool = Pool::create_cidr(bed, "here", spec).await?;
+    let controller = bed.controller();
+    controller.start().await?;
+    pool.wait_nodes(&["a"]).await?;
+    create_nodes(bed, "here", &["b"]).await?;
+    pool.wait_nodes(&["a", "b"]).await?;
+    let status = "jsonpath={.status}";
+    let shown = bed
+        .kubectl
+        .run(&["get", "cidrpool", "here", "-n", "default", "-o", status])
+        .await?;
+    ensure!(shown.is_empty(), "{shown}");
+    Ok(())
 }
 
 async fn dual_stack(bed: Arc<Bed>) -> Result<()> {
