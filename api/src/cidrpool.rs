@@ -35,32 +35,39 @@ use crate::common::{ExcludeIndexRange, ExcludeRange, Route, conditions_schema};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CIDRPoolSpec {
-    /// Network of the pool in CIDR notation, IPv4 or IPv6, without host bits.
+    /// Network of the pool in CIDR notation, IPv4 or IPv6, without host bits. At most 49 characters.
     pub cidr: String,
-    /// Index of the gateway in each node's prefix, counted from the network address; no gateway if absent. 0 only where
-    /// the network address is usable: /31, /127, /32, /128. Another base than that of the CNI option
-    /// `allocateIPWithIndex`, whose 0 is the first usable address.
+    /// Index of the gateway in each node's prefix; no gateway if absent. 0 is the network address, which can be the gateway
+    /// only in a /31, /127, /32 or /128; the broadcast address of IPv4 can't. `allocateIPWithIndex` of the CNI configuration
+    /// counts from another base: its 0 is the first address that a host can have. A static allocation can have another gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_index: Option<i32>,
-    /// Prefix length of each node's prefix; pods get it too. At least the length of `cidr`.
+    /// Prefix length in bits of the part of `cidr` that each node gets; pods get it with their address. At least 1 and the
+    /// length of `cidr`, at most 32 (IPv4) or 128 (IPv6).
     pub per_node_network_prefix: i32,
-    /// Addresses that are never handed out, except when a pod asks for one of them by name. Entries may overlap. A prefix
-    /// that they cover is not given to a node, unless by `staticAllocations`.
+    /// Addresses of `cidr` that are not handed out, except when a pod asks for one of them by its address or index. Entries may
+    /// overlap, also those of `perNodeExclusions`. A prefix that they cover is not given to a node, unless by
+    /// `staticAllocations`. At most 32768 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclusions: Vec<ExcludeRange>,
-    /// Addresses that are never handed out, by their index in each node's prefix. Entries may overlap.
+    /// Addresses that are not handed out, as `exclusions`, by their index in each node's prefix. 0 is the network address, as
+    /// for `gatewayIndex`; `allocateIPWithIndex` of the CNI configuration starts with the first address that a host can have.
+    /// At most 32768 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_node_exclusions: Vec<ExcludeIndexRange>,
-    /// Prefixes that are kept for certain nodes, or kept from all.
+    /// Prefixes that are kept for certain nodes, or from all. No two entries have the same node or the same prefix: the API
+    /// server compares the first 100 entries with each other, the controller compares all. At most 32768 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub static_allocations: Vec<CIDRPoolStaticAllocation>,
-    /// Nodes that get a prefix; all nodes if absent. Terms are ORed, the requirements of a term are ANDed.
+    /// Nodes that get a prefix; all nodes if absent. Terms are ORed, the requirements of a term are ANDed; a term without
+    /// requirements matches no node. A node that is no longer selected keeps its prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<NodeSelector>,
-    /// Whether pods get a default route through the gateway.
+    /// Whether pods get a default route through the gateway. Default: false. Only with a `gatewayIndex`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_gateway: bool,
-    /// Routes that pods get through the gateway.
+    /// Routes that pods get through the gateway, besides the default route of `defaultGateway`. Only with a `gatewayIndex`,
+    /// and without a default route if `defaultGateway` is true. At most 32768 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
 }
@@ -69,13 +76,16 @@ pub struct CIDRPoolSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CIDRPoolStaticAllocation {
-    /// Name of the node that gets the prefix, if the selector matches it. Without a name no node gets it.
+    /// Name of the node that gets the prefix, if the selector matches it. Absent or empty: no node gets it. At most 253
+    /// characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub node_name: String,
-    /// Gateway of this prefix, instead of the one that `gatewayIndex` says.
+    /// Gateway of this prefix, an address in it, instead of the one that `gatewayIndex` says. Absent or empty: that one. At
+    /// most 45 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gateway: String,
-    /// The prefix, in CIDR notation, `perNodeNetworkPrefix` long.
+    /// The prefix in CIDR notation: part of `cidr`, `perNodeNetworkPrefix` bits long, without host bits. At most 49
+    /// characters.
     pub prefix: String,
 }
 
@@ -97,9 +107,9 @@ pub struct CIDRPoolStatus {
 pub struct CIDRPoolAllocation {
     /// Name of the node.
     pub node_name: String,
-    /// Gateway of the prefix, if it has one.
+    /// Gateway of the prefix; none if absent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gateway: String,
-    /// The prefix, in CIDR notation.
+    /// The prefix of the node, in CIDR notation.
     pub prefix: String,
 }

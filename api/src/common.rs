@@ -4,38 +4,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Addresses that are never handed out, both ends included.
+/// A range of addresses, both ends included. Both lie in the pool's network, and the end is not before the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExcludeRange {
-    /// First excluded address.
+    /// First address of the range. At most 45 characters.
     #[serde(rename = "startIP")]
     pub start_ip: String,
-    /// Last excluded address.
+    /// Last address of the range. At most 45 characters.
     #[serde(rename = "endIP")]
     pub end_ip: String,
 }
 
-/// Addresses that are never handed out, by their index in each node's range, both ends included.
+/// A range of indexes, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.endIndex >= self.startIndex",
-    "message": "endIndex must be greater than or equal to startIndex"
-}]))]
 pub struct ExcludeIndexRange {
-    /// First excluded index; 0 is the first address of an IPPool's block, and the network address of a CIDRPool's prefix.
+    /// First index of the range. 0 is the first address of the node's block (IPPool), or the network address of the node's
+    /// prefix (CIDRPool).
     #[schemars(schema_with = "index_schema")]
     pub start_index: i32,
-    /// Last excluded index.
+    /// Last index of the range, not less than the first. Counted as `startIndex` is; at most 2147483647, in IPv6 too.
     #[schemars(schema_with = "index_schema")]
     pub end_index: i32,
 }
 
-/// A route that pods get through the pool's gateway.
+/// A route through the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
-    /// Destination, in CIDR notation.
+    /// Destination in CIDR notation, of the pool's address family. Host bits are ignored. At most 49 characters.
     pub dst: String,
 }
 

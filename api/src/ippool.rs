@@ -31,28 +31,37 @@ use crate::common::{ExcludeIndexRange, ExcludeRange, Route, conditions_schema};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IPPoolSpec {
-    /// Subnet of the pool in CIDR notation, IPv4 or IPv6. Its prefix length is the one that pods get.
+    /// Subnet of the pool in CIDR notation, IPv4 or IPv6. Pods get its prefix length with their address. Host bits are
+    /// ignored: 10.0.0.7/24 is 10.0.0.0/24. At most 49 characters.
     pub subnet: String,
-    /// How many addresses each node gets. The first block starts after the network address; what is left at the end of
-    /// the subnet and too small for a block is not used.
+    /// How many consecutive addresses each node gets, at least 1. The first block starts with the first address that a host can
+    /// have: after the network address, except in a /31, /127, /32 or /128. Addresses at the end of the subnet that are too few
+    /// for a block are not used.
     #[schemars(schema_with = "plain_integer")]
     pub per_node_block_size: i64,
-    /// Gateway of the subnet. It is never handed out: the node whose block it lies in has one address less.
+    /// Gateway of the subnet, an address in it; none if absent or empty. It is not handed out, except to who asks for it: the
+    /// node whose block it lies in has one address less. At most 45 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
-    /// Nodes that get a block; all nodes if absent. Terms are ORed, the requirements of a term are ANDed.
+    /// Nodes that get a block; all nodes if absent. Terms are ORed, the requirements of a term are ANDed; a term without
+    /// requirements matches no node. A node that is no longer selected keeps its block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<NodeSelector>,
-    /// Addresses that are never handed out, except when a pod asks for one of them by name. Entries may overlap.
+    /// Addresses of the subnet that are not handed out, except when a pod asks for one of them by its address or index.
+    /// Entries may overlap, also those of `perNodeExclusions`. A block that they cover is not given to a node. At most 32768
+    /// entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclusions: Vec<ExcludeRange>,
-    /// Addresses that are never handed out, by their index in each node's block. Entries may overlap.
+    /// Addresses that are not handed out, as `exclusions`, by their index in each node's block. 0 is the first address of the
+    /// node's block, `perNodeBlockSize` - 1 the last; `allocateIPWithIndex` of the CNI configuration counts the same way. At
+    /// most 32768 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_node_exclusions: Vec<ExcludeIndexRange>,
-    /// Whether pods get a default route through the gateway.
+    /// Whether pods get a default route through the gateway. Default: false. Only with a `gateway`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_gateway: bool,
-    /// Routes that pods get through the gateway.
+    /// Routes that pods get through the gateway, besides the default route of `defaultGateway`. Only with a `gateway`, and
+    /// without a default route if `defaultGateway` is true. At most 32768 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
 }

@@ -12,6 +12,7 @@
 //! * [`node_pool`]: what one node needs to know of a pool to hand out addresses.
 //! * [`pool_key`]: how a pool is named in stores and messages.
 
+pub mod cel;
 pub mod cidrpool;
 pub mod cidrpool_config;
 pub mod common;

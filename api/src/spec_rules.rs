@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::common::{ExcludeIndexRange, ExcludeRange, Route};
 use crate::range::{Family, Range, parse_address};
-use crate::subnet::Subnet;
+use crate::subnet::{Subnet, parse_net};
 use crate::validate::{Faults, is_network_name};
 
 pub(crate) fn pool_name(name: &str, kind: &str, faults: &mut Faults) {
@@ -102,7 +102,7 @@ pub(crate) fn routes(
     let mut destinations = Vec::with_capacity(routes.len());
     for (i, route) in routes.iter().enumerate() {
         let field = format!("spec.routes[{i}].dst");
-        let Ok(destination) = route.dst.parse::<IpNet>() else {
+        let Some(destination) = parse_net(&route.dst) else {
             faults.invalid(field, &route.dst, "is invalid subnet");
             continue;
         };

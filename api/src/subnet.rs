@@ -20,14 +20,14 @@ impl Subnet {
     /// Reads CIDR notation.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let net: IpNet = text.parse().ok()?;
+        let net = parse_net(text)?;
         (!has_mapped(&net)).then(|| Self(net.trunc()))
     }
 
     /// Reads CIDR notation without host bits: `10.0.0.7/24` is none.
     #[must_use]
     pub fn parse_exact(text: &str) -> Option<Self> {
-        Self::parse(text).filter(|subnet| text.parse() == Ok(subnet.0))
+        Self::parse(text).filter(|subnet| parse_net(text) == Some(subnet.0))
     }
 
     /// The subnet of this prefix length that `ip` lies in. `None` if addresses of its family have fewer bits.
@@ -107,6 +107,16 @@ impl fmt::Display for Subnet {
     }
 }
 
+/// Reads CIDR notation, host bits included. Not with `ipnet`'s own parser: to it `010.0.0.0/8` is `10.0.0.0/8`, to others an
+/// octal 8, and to Go (`net.ParseCIDR`) and everything else here no address.
+pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    if !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +161,27 @@ mod tests {
         }
         for text in ["::/81", "::fffe:0:0/96", "::1:0:0:0/96", "0.0.0.0/0", "8000::/1"] {
             assert!(Subnet::parse_exact(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn notation_is_what_go_takes_for_it() {
+        for text in ["10.0.0.7/8", "fd00::/8", "FD00::1/8", "0.0.0.0/0", "10.0.0.0/08"] {
+            assert!(parse_net(text).is_some(), "{text}");
+        }
+        for text in [
+            "010.0.0.0/8",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0.0/300",
+            "10.0.0/8",
+            " 10.0.0.0/8",
+            "fe80::%eth0/64",
+            "fd00::/129",
+        ] {
+            assert_eq!(parse_net(text), None, "{text}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! The list of our CRDs, as JSON in the form that controller-gen gives them.
 
+use api::cel::{self, Additions};
 use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
+use crate::additions;
 use crate::schema;
 
 /// A definition that is not built as kube-derive builds them.
@@ -16,15 +18,30 @@ pub(crate) enum Error {
     /// It lacks a part.
     #[error("kube-derive's definition has no {0}")]
     Missing(&'static str),
+    /// A rule or limit of it has no place.
+    #[error("{0}")]
+    Addition(#[from] additions::Error),
+}
+
+/// Whether the API server is to know the rules of specs, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// It refuses what they say. It must be Kubernetes 1.31 or later.
+    Cel,
+    /// It refuses what breaks types and limits.
+    Without,
 }
 
 /// Every CRD of the project, in the order in which they are printed.
-pub(crate) fn all() -> Result<Vec<Value>, Error> {
-    Ok(vec![definition::<CIDRPool>()?, definition::<IPPool>()?])
+pub(crate) fn all(rules: Rules) -> Result<Vec<Value>, Error> {
+    Ok(vec![
+        definition::<CIDRPool>(&cel::cidrpool(), rules)?,
+        definition::<IPPool>(&cel::ippool(), rules)?,
+    ])
 }
 
 /// The definition of `K`.
-fn definition<K: CustomResourceExt>() -> Result<Value, Error> {
+fn definition<K: CustomResourceExt>(additions: &Additions, rules: Rules) -> Result<Value, Error> {
     let mut crd = serde_json::to_value(K::crd())?;
     let names = crd
         .pointer_mut("/spec/names")
@@ -48,6 +65,10 @@ fn definition<K: CustomResourceExt>() -> Result<Value, Error> {
             .pointer_mut("/schema/openAPIV3Schema")
             .ok_or(Error::Missing("schema"))?;
         schema::as_controller_gen_has_it(root);
+        additions::add_limits(root, additions)?;
+        if rules == Rules::Cel {
+            additions::add_rules(root, additions)?;
+        }
     }
     Ok(crd)
 }
@@ -57,7 +78,7 @@ mod tests {
     use super::*;
 
     fn ippool() -> Value {
-        definition::<IPPool>().unwrap()
+        definition::<IPPool>(&cel::ippool(), Rules::Cel).unwrap()
     }
 
     fn root() -> Value {
@@ -119,7 +140,8 @@ mod tests {
         let spec = root()["properties"]["spec"]["properties"].clone();
         let without_text = |value: &Value| {
             let mut value = value.clone();
-            value.as_object_mut().unwrap().remove("description");
+            let schema = value.as_object_mut().unwrap();
+            schema.retain(|key, _| key != "description" && key != additions::RULES);
             value
         };
         assert_eq!(
@@ -131,13 +153,16 @@ mod tests {
             let printed = without_text(&index["properties"][name]).to_string();
             assert_eq!(printed, r#"{"format":"int32","minimum":0,"type":"integer"}"#);
         }
-        assert_eq!(
-            index["x-kubernetes-validations"],
-            json!([{
-                "rule": "self.endIndex >= self.startIndex",
-                "message": "endIndex must be greater than or equal to startIndex",
-            }])
-        );
+        let cidrpool = &definition::<CIDRPool>(&cel::cidrpool(), Rules::Cel).unwrap();
+        let spec =
+            &cidrpool["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        for name in ["gatewayIndex", "perNodeNetworkPrefix"] {
+            assert_eq!(
+                without_text(&spec[name]),
+                json!({"type": "integer", "format": "int32"}),
+                "{name}"
+            );
+        }
     }
 
     #[test]
@@ -155,21 +180,51 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_field_of_ours_is_described() {
-        fn undescribed(path: &str, schema: &Value, found: &mut Vec<String>) {
+    /// Calls `look` with the path and the schema of every property of every CRD.
+    fn each_property(look: &mut impl FnMut(&str, &Value)) {
+        fn below(path: &str, schema: &Value, look: &mut impl FnMut(&str, &Value)) {
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
                 let path = format!("{path}.{name}");
-                // As controller-gen has it: metadata is described by Kubernetes itself.
-                if !property["description"].is_string() && path != ".metadata" {
-                    found.push(path.clone());
-                }
-                undescribed(&path, property, found);
-                undescribed(&path, &property["items"], found);
+                look(&path, property);
+                below(&path, property, look);
+                below(&path, &property["items"], look);
             }
         }
+        for crd in all(Rules::Cel).unwrap() {
+            let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            below(crd["spec"]["names"]["kind"].as_str().unwrap(), root, look);
+        }
+    }
+
+    #[test]
+    fn every_field_of_ours_is_described() {
         let mut found = Vec::new();
-        undescribed("", &root(), &mut found);
+        each_property(&mut |path, property| {
+            // As controller-gen has it: metadata is described by Kubernetes itself.
+            if !property["description"].is_string() && !path.ends_with(".metadata") {
+                found.push(path.to_owned());
+            }
+        });
+        assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn every_limit_is_described() {
+        let mut found = Vec::new();
+        each_property(&mut |path, property| {
+            for limit in ["maxItems", "maxLength"] {
+                // The words on a node selector are those of Kubernetes.
+                if let Some(limit) = property[limit].as_u64()
+                    && !path.contains(".nodeSelector.")
+                {
+                    let text = property["description"].as_str().unwrap_or_default();
+                    let text: Vec<&str> = text.split_whitespace().collect();
+                    if !text.join(" ").contains(&format!("At most {limit} ")) {
+                        found.push(format!("{path}: {limit}"));
+                    }
+                }
+            }
+        });
         assert_eq!(found, [""; 0]);
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod cluster;
 mod controller;
 mod crashes;
+mod crd;
 mod docs;
 mod node;
 mod setting;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         cluster::tests(),
         controller::tests(),
         crashes::tests(),
+        crd::tests(),
         docs::tests(),
         node::tests(),
         spine::tests(),

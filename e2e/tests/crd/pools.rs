@@ -1,0 +1,134 @@
+//! Pools of these tests, as the API server has them; and the CRDs with and without what they say beyond types.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail, ensure};
+use api::cidrpool::CIDRPool;
+use api::ippool::IPPool;
+use e2e::bed::Bed;
+use e2e::names::{self, NAMESPACE};
+use e2e::wait;
+use kube::Api;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use super::cases::Kind;
+
+pub(super) const CRD: &str = "config/crd/nv-ipam.nvidia.com.yaml";
+
+/// What a schema says beyond types.
+const BEYOND_TYPES: [&str; 4] = ["x-kubernetes-validations", "maxLength", "maxItems", "pattern"];
+
+/// What a request is refused with: a field and what is wrong with it, each.
+pub(super) type Faults = BTreeSet<String>;
+
+impl Kind {
+    pub(super) fn api(self, bed: &Bed) -> Api<DynamicObject> {
+        let resource = match self {
+            Self::IPPool => ApiResource::erase::<IPPool>(&()),
+            Self::CIDRPool => ApiResource::erase::<CIDRPool>(&()),
+        };
+        Api::namespaced_with(bed.client.clone(), NAMESPACE, &resource)
+    }
+
+    /// A pool with this spec.
+    pub(super) fn object(self, name: &str, spec: &Value) -> Result<DynamicObject> {
+        Ok(serde_json::from_value(json!({
+            "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": format!("{self:?}"),
+            "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
+        }))?)
+    }
+}
+
+/// What the creation of this pool is refused with. It is not stored if it is not.
+pub(super) async fn refused(bed: &Bed, kind: Kind, name: &str, spec: &Value) -> Result<Faults> {
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let created = kind.api(bed).create(&dry_run, &kind.object(name, spec)?).await;
+    faults(created.map(drop)).with_context(|| name.to_owned())
+}
+
+/// What a request was refused with as invalid; nothing if it was not.
+pub(super) fn faults(answer: kube::Result<()>) -> Result<Faults> {
+    match answer {
+        Ok(()) => Ok(Faults::new()),
+        Err(kube::Error::Api(status)) if status.is_invalid() => {
+            let causes = status
+                .details
+                .as_ref()
+                .map(|details| &details.causes[..])
+                .unwrap_or_default();
+            ensure!(!causes.is_empty(), "no causes: {}", status.message);
+            Ok(causes
+                .iter()
+                .map(|cause| format!("{}: {}", cause.field, cause.message))
+                .collect())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs `body` under CRDs that say nothing but types, as they were before there were rules; then the real ones are there again.
+pub(super) async fn under_types_only<T>(bed: &Bed, body: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
+    bed.apply(&types_only()?).await?;
+    wait_judged(bed, false).await?;
+    let outcome = body().await;
+    bed.apply_file(CRD).await?;
+    wait_judged(bed, true).await?;
+    outcome
+}
+
+fn types_only() -> Result<String> {
+    let text = std::fs::read_to_string(names::repository().join(CRD))?;
+    let mut crds: Vec<Value> = serde_yaml::from_multiple(&text)?;
+    for crd in &mut crds {
+        let Some(schema) = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec") else {
+            bail!("a CRD without a spec");
+        };
+        strip(schema);
+    }
+    Ok(json!({ "apiVersion": "v1", "kind": "List", "items": crds }).to_string())
+}
+
+/// Takes away what is said beyond types. (No field is named like one of the keywords.)
+fn strip(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !BEYOND_TYPES.contains(&name.as_str()));
+            fields.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+/// Waits until the API server judges more than types of both kinds, or no longer does.
+async fn wait_judged(bed: &Bed, judged: bool) -> Result<()> {
+    for (kind, spec) in [
+        (Kind::IPPool, json!({ "subnet": "x", "perNodeBlockSize": 1 })),
+        (Kind::CIDRPool, json!({ "cidr": "x", "perNodeNetworkPrefix": 1 })),
+    ] {
+        wait::until(
+            "the API server to know the CRDs",
+            wait::USUAL,
+            async || match refused(bed, kind, "probe", &spec).await {
+                Ok(said) if said.is_empty() != judged => wait::done(()),
+                other => wait::not_yet(format!("{other:?}")),
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Deletes every pool.
+pub(super) async fn delete_all(bed: &Bed) -> Result<()> {
+    for kind in [Kind::IPPool, Kind::CIDRPool] {
+        kind.api(bed)
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await?;
+    }
+    Ok(())
+}
