@@ -142,7 +142,7 @@ fn nodes(client: Client) -> Events<Arc<NodeLabels>> {
 fn pools<K: Pool>(client: Client, namespace: &str, gate: Gate) -> Events<PoolObject<K>> {
     let pools: Api<DeserializeGuard<K>> = Api::namespaced(client.clone(), namespace);
     let once_served = async move {
-        wait_until_served::<K>(client, move || gate.open()).await;
+        wait_until_served::<K>(&client, &gate).await;
         watch::events(
             pools,
             K::plural(&()),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kube::{Client, Resource};
+use process::readiness::Gate;
 use tokio::time::sleep;
 
 use crate::call::within;
@@ -12,23 +13,24 @@ use crate::watch::Retries;
 /// How long one question may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Waits while the API server says that it doesn't serve `K`, and calls `absent` when it says so first. Any other answer
-/// ends it, and so does none: what is wrong then is for the watch to find out.
-pub(crate) async fn wait_until_served<K: Resource<DynamicType = ()>>(client: Client, absent: impl FnOnce()) {
-    if !is_absent::<K>(&client).await {
+/// Waits while the API server says that it doesn't serve `K`, and keeps `gate` open so long: there is nothing to wait for. Any
+/// other answer ends it, and so does none: what is wrong then is for the watch to find out.
+pub(crate) async fn wait_until_served<K: Resource<DynamicType = ()>>(client: &Client, gate: &Gate) {
+    if !is_absent::<K>(client).await {
         return;
     }
     let kind = K::plural(&());
     tracing::warn!(
         "{kind} are off: the API server doesn't serve them; apply config/crd/nv-ipam.nvidia.com.yaml to get them, it is asked again every few seconds"
     );
-    absent();
+    gate.open();
     for pause in Retries::default() {
         sleep(pause).await;
-        if !is_absent::<K>(&client).await {
+        if !is_absent::<K>(client).await {
             break;
         }
     }
+    gate.close("not yet");
     tracing::info!("{kind} are on: the API server serves them now");
 }
 

@@ -121,14 +121,21 @@ async fn a_kind_that_is_not_served_holds_up_neither_the_other_nor_readiness() {
             0,
             "it isn't even asked for"
         );
-        // CRD and role are applied.
+        // The CRD is applied: there may be pools, which it may not read yet.
         server.faults.lock().unwrap().unserved.clear();
+        server
+            .until("it to ask for them", |s| {
+                s.requests(&format!("GET {absent_path}")) > 0
+            })
+            .await;
+        assert_eq!(controller.readiness.check(), Err(format!("{absent}: not yet\n")));
         server.faults.lock().unwrap().forbidden.clear();
         server
             .until("a range of that kind, too", |s| {
                 allocations_in(s, absent_path).len() == 1
             })
             .await;
+        assert_eq!(controller.readiness.check(), Ok(()));
         controller.stop().await;
     }
 }
