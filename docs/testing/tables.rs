@@ -114,6 +114,16 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
+/// The texts that a source file passes to `call`, tests aside: with `beside("`, the `x` of `beside("x")`.
+pub(crate) fn arguments<'a>(source: &'a str, call: &str) -> Vec<&'a str> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let calls = source.split(call).skip(1);
+    calls
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(text, _)| text)
+        .collect()
+}
+
 /// The cells of a line of a table.
 fn cells(line: &str) -> Option<Vec<String>> {
     let inner = line.strip_prefix('|')?.strip_suffix('|')?;

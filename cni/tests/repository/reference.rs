@@ -8,28 +8,19 @@ use cni::net_conf::Document;
 use serde_json::Value;
 use tables::Section;
 
-/// The names that a source file looks up in JSON objects.
-fn looked_up(source: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for call in ["get(\"", "get_or_default(\"", "get_or_default::<String>(\""] {
-        let source = source.split("#[cfg(test)]").next().unwrap();
-        for part in source.split(call).skip(1) {
-            names.extend(part.split_once('"').map(|(name, _)| name.to_owned()));
-        }
-    }
-    names
-}
-
 #[test]
 fn every_field_of_a_network_configuration_has_a_row_and_an_example() {
     let section = Section::of_reference("Network configuration");
-    let names = looked_up(include_str!("../../src/net_conf.rs"));
+    let source = include_str!("../../src/net_conf.rs");
+    let names = ["get(\"", "get_or_default(\""]
+        .map(|call| tables::arguments(source, call))
+        .concat();
     assert!(names.len() > 15, "{names:?}");
     let blocks = section.blocks();
     let examples: String = blocks.iter().map(|block| block.text.as_str()).collect();
     for name in names
         .iter()
-        .filter(|name| !matches!(name.as_str(), "ipam" | "runtimeConfig" | "args" | "cni"))
+        .filter(|name| !matches!(**name, "ipam" | "runtimeConfig" | "args" | "cni"))
     {
         let rows = ["", "ipam.", "runtimeConfig.", "args.cni."].map(|inside| format!("{inside}{name}"));
         assert!(

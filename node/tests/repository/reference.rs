@@ -82,3 +82,21 @@ fn every_grpc_method_has_a_row() {
         section.row(method);
     }
 }
+
+#[test]
+fn every_gate_of_readiness_has_a_row() {
+    let gates = tables::arguments(include_str!("../../src/health.rs"), "readiness.gate(\"");
+    assert!(gates.len() >= 3);
+    let section = Section::of_reference("Probes of ipam-node");
+    assert_eq!(section.names(), gates);
+}
+
+#[test]
+fn every_file_of_a_store_has_a_row() {
+    let suffixes = tables::arguments(include_str!("../../src/store/files.rs"), "beside(\"");
+    assert!(suffixes.len() >= 8);
+    let section = Section::of_reference("Files on a node");
+    for suffix in suffixes {
+        section.row(&format!("<store>{suffix}"));
+    }
+}

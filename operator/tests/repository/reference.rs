@@ -69,3 +69,17 @@ fn every_condition_and_event_has_a_row() {
         assert!(text.contains(&format!("`{source}`")), "{source}");
     }
 }
+
+#[test]
+fn every_gate_of_readiness_has_a_row() {
+    let sources = [
+        include_str!("../../src/tools.rs"),
+        include_str!("../../src/webhook/mod.rs"),
+    ];
+    let gates = sources
+        .map(|source| tables::arguments(source, "readiness.gate(\""))
+        .concat();
+    assert!(gates.len() >= 3);
+    let section = Section::of_reference("Probes of ipam-controller");
+    assert_eq!(section.names(), gates);
+}
