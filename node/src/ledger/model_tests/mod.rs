@@ -70,6 +70,12 @@ fn follow(start: Vec<Configured>, known: Known, steps: Vec<Step>) -> Result<(), 
             .collect();
         let expected: Vec<_> = model.held.iter().map(|h| (h.id, &*h.pool, h.address)).collect();
         prop_assert_eq!(held, expected);
+        let outside: Vec<_> = subject
+            .ledger
+            .outside()
+            .map(|(r, place)| (r.id.0, place))
+            .collect();
+        prop_assert_eq!(outside, model.outside());
         let counts: BTreeMap<_, _> = subject
             .ledger
             .counts()

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tonic::Code;
 
 use crate::call::{AllocateCall, ReleaseCall};
-use crate::ledger::Counts;
+use crate::ledger::{Counts, Outside};
 use crate::reservation::Grant;
 use crate::table::{Knowledge, Known};
 
@@ -216,6 +216,35 @@ impl Model {
         let (table, held) = (&self.table, &self.held);
         self.last
             .retain(|name, _| table.contains_key(name) || held.iter().any(|h| h.pool == *name));
+    }
+
+    /// Where what is held lies, if not where it should.
+    pub(super) fn outside(&self) -> Vec<(i64, Outside)> {
+        let place = |held: &Held| {
+            let pool = self.table.get(&held.pool)?;
+            let ip = held.address;
+            if !pool.config.subnet.contains(&ip) {
+                return None;
+            }
+            let own = pool.config.gateway == Some(ip)
+                || pool.config.range.contains(ip)
+                || pool.config.key.kind() == PoolKind::CidrPool;
+            if own {
+                return Some(None);
+            }
+            let others = pool.others.as_ref()?;
+            let holder = others.ranges.iter().find(|(_, range)| range.contains(ip));
+            Some(Some(match holder {
+                Some((node, _)) if !others.excluded.iter().any(|range| range.contains(ip)) => {
+                    Outside::OfNode(node.as_str().into())
+                }
+                _ => Outside::Nobodys,
+            }))
+        };
+        self.held
+            .iter()
+            .filter_map(|held| Some((held.id, place(held).unwrap_or(Some(Outside::Unknown))?)))
+            .collect()
     }
 
     pub(super) fn counts(&self, config: &NodePool) -> Counts {
