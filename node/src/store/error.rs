@@ -103,6 +103,17 @@ pub enum StoreError {
         /// The latest format that this program knows.
         known: i64,
     },
+    /// An earlier version wrote it, and only a daemon's start changes that.
+    #[error(
+        "the store {} has format {found}, of an earlier ipam-node: this one brings it up to date when it starts",
+        path.display()
+    )]
+    TooOld {
+        /// Path of the store.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
     /// The database is away, but something of it is still there.
     #[error(
         "the store {} is {what}, but {} is there, so a store with reservations has been lost: put the store back, or, if \

@@ -1,6 +1,5 @@
 //! From a path to an open store.
 
-use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -95,8 +94,9 @@ fn connect(files: &Files, held: File) -> Result<Database, StoreError> {
     let connection =
         schema::open(&files.store).map_err(StoreError::sqlite("opening the store", &files.store))?;
     let database = Database { connection, held };
-    verify(files, &database.connection)?;
+    let version = verify(files, &database.connection)?;
     schema::configure(&database.connection)
+        .and_then(|()| schema::upgrade(&database.connection, version))
         .map_err(StoreError::sqlite("setting up the store", &files.store))?;
     Ok(database)
 }
@@ -163,17 +163,17 @@ fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
 }
 
 fn known_version(path: &Path, found: i64) -> Result<(), StoreError> {
-    match found.cmp(&schema::VERSION) {
-        Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(StoreError::TooNew {
+    if found > schema::VERSION {
+        Err(StoreError::TooNew {
             path: path.to_owned(),
             found,
             known: schema::VERSION,
-        }),
-        Ordering::Less => Err(StoreError::unusable(
-            path,
-            format!("has the impossible format {found}"),
-        )),
+        })
+    } else if found < schema::FIRST_VERSION {
+        let problem = format!("has the impossible format {found}");
+        Err(StoreError::unusable(path, problem))
+    } else {
+        Ok(())
     }
 }
 
@@ -198,7 +198,8 @@ pub(super) fn not_lost(files: &Files, content: Option<Content>) -> Result<(), St
 
 /// Reads the whole database once: a damaged one must not be handed out from. It costs milliseconds for the few hundred
 /// reservations that a node has; what it doesn't compare, indexes with their table, is seen when the ledger is filled.
-fn verify(files: &Files, connection: &Connection) -> Result<(), StoreError> {
+/// Returns the database's format.
+fn verify(files: &Files, connection: &Connection) -> Result<i64, StoreError> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
     let checked = version.and_then(|version: i64| {
         let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
@@ -208,7 +209,7 @@ fn verify(files: &Files, connection: &Connection) -> Result<(), StoreError> {
         Ok((version, verdict)) => {
             known_version(&files.store, version)?;
             if verdict == "ok" {
-                return Ok(());
+                return Ok(version);
             }
             Err(StoreError::unusable(
                 &files.store,

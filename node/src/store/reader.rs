@@ -72,7 +72,19 @@ fn at_one_moment<T>(
     connection.busy_timeout(PATIENCE).map_err(failed())?;
     // Dropped, it ends.
     let transaction = connection.unchecked_transaction().map_err(failed())?;
+    must_be_current(&transaction, path)?;
     read(&transaction)
+}
+
+fn must_be_current(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found: i64 = version.map_err(StoreError::sqlite("opening the store", path))?;
+    if found == schema::VERSION {
+        Ok(())
+    } else {
+        let path = path.to_owned();
+        Err(StoreError::TooOld { path, found })
+    }
 }
 
 /// Releases an address by hand, durably, and returns the reservation that it had; `None` if there was none.
@@ -80,8 +92,9 @@ fn at_one_moment<T>(
 /// A daemon that runs sees it before it next hands out or releases anything.
 pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
     open::must_be_database(path)?;
+    let connection = schema::open(path).map_err(StoreError::sqlite("opening the store", path))?;
+    must_be_current(&connection, path)?;
     let released = || -> rusqlite::Result<Option<Reservation>> {
-        let connection = schema::open(path)?;
         schema::configure(&connection)?;
         connection.busy_timeout(PATIENCE)?;
         let transaction = Transaction(rusqlite::Transaction::new_unchecked(

@@ -5,8 +5,11 @@ use rusqlite::{Connection, OpenFlags};
 /// "nvIP": tells a database of ours from any other.
 pub(super) const APPLICATION_ID: i32 = 0x6e76_4950;
 
-/// The format that this program writes, the database's `user_version`.
-pub(super) const VERSION: i64 = 1;
+/// The format that this program writes, the database's `user_version`. Earlier ones are brought up to it, see [`upgrade`].
+pub(super) const VERSION: i64 = 2;
+
+/// The earliest format.
+pub(super) const FIRST_VERSION: i64 = 1;
 
 /// Addresses and keys are text, so that `sqlite3` shows all there is. Both rules about uniqueness stand here: whatever a
 /// program gets wrong, the database refuses. Ids are never used again, see `RowId`.
@@ -56,6 +59,25 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA user_version = {VERSION};
          {SCHEMA}
          COMMIT;"
+    ))
+}
+
+/// What each format has that the one before it had not, from the second on.
+const STEPS: [&str; 1] = ["ALTER TABLE pools ADD COLUMN last_config TEXT;"];
+
+/// Brings a database of format `found` to [`VERSION`], in one transaction.
+pub(super) fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(found - FIRST_VERSION).unwrap_or(STEPS.len());
+    let steps = STEPS.get(done..).unwrap_or_default();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    connection.execute_batch(&format!(
+        "BEGIN EXCLUSIVE;
+         {}
+         PRAGMA user_version = {VERSION};
+         COMMIT;",
+        steps.concat()
     ))
 }
 

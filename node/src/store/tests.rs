@@ -314,3 +314,27 @@ fn an_id_is_never_used_again() {
         store.close().unwrap();
     }
 }
+
+/// A store as the first format had it, closed.
+fn of_first_format(path: &Path) {
+    filled(path, 2);
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch("ALTER TABLE pools DROP COLUMN last_config; PRAGMA user_version = 1;")
+        .unwrap();
+}
+
+#[test]
+fn a_store_of_the_first_format_is_brought_up_to_date_and_loses_nothing() {
+    let (_folder, path) = folder();
+    of_first_format(&path);
+    let too_old = reader::content(&path).unwrap_err().to_string();
+    assert!(too_old.contains("format 1, of an earlier ipam-node"), "{too_old}");
+    let too_old = reader::release(&path, &key("p"), "10.0.0.0".parse().unwrap());
+    assert!(matches!(too_old, Err(StoreError::TooOld { found: 1, .. })));
+    let (store, ledger) = open(&path).unwrap();
+    assert_eq!(ledger.reservations().count(), 2);
+    drop((store, ledger));
+    assert_eq!(reader::content(&path).unwrap().reservations.len(), 2);
+    assert_eq!(open(&path).unwrap().1.reservations().count(), 2);
+}
