@@ -6,7 +6,7 @@ use e2e::harness::Test;
 pub(crate) mod cases;
 mod described;
 mod large;
-mod pools;
+pub(crate) mod pools;
 mod refused;
 mod stored;
 

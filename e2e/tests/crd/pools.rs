@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 
 use super::cases::Kind;
 
-pub(super) const CRD: &str = "config/crd/nv-ipam.nvidia.com.yaml";
+pub(crate) const CRD: &str = "config/crd/nv-ipam.nvidia.com.yaml";
 
 /// What a schema says beyond types.
 const BEYOND_TYPES: [&str; 4] = ["x-kubernetes-validations", "maxLength", "maxItems", "pattern"];
 
 /// What a request is refused with: a field and what is wrong with it, each.
-pub(super) type Faults = BTreeSet<String>;
+pub(crate) type Faults = BTreeSet<String>;
 
 impl Kind {
-    pub(super) fn api(self, bed: &Bed) -> Api<DynamicObject> {
+    pub(crate) fn api(self, bed: &Bed) -> Api<DynamicObject> {
         let resource = match self {
             Self::IPPool => ApiResource::erase::<IPPool>(&()),
             Self::CIDRPool => ApiResource::erase::<CIDRPool>(&()),
@@ -32,7 +32,7 @@ impl Kind {
     }
 
     /// A pool with this spec.
-    pub(super) fn object(self, name: &str, spec: &Value) -> Result<DynamicObject> {
+    pub(crate) fn object(self, name: &str, spec: &Value) -> Result<DynamicObject> {
         Ok(serde_json::from_value(json!({
             "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": format!("{self:?}"),
             "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
@@ -41,7 +41,7 @@ impl Kind {
 }
 
 /// What the creation of this pool is refused with. It is not stored if it is not.
-pub(super) async fn refused(bed: &Bed, kind: Kind, name: &str, spec: &Value) -> Result<Faults> {
+pub(crate) async fn refused(bed: &Bed, kind: Kind, name: &str, spec: &Value) -> Result<Faults> {
     let dry_run = PostParams {
         dry_run: true,
         ..PostParams::default()
@@ -51,7 +51,7 @@ pub(super) async fn refused(bed: &Bed, kind: Kind, name: &str, spec: &Value) -> 
 }
 
 /// What a request was refused with as invalid; nothing if it was not.
-pub(super) fn faults(answer: kube::Result<()>) -> Result<Faults> {
+pub(crate) fn faults(answer: kube::Result<()>) -> Result<Faults> {
     match answer {
         Ok(()) => Ok(Faults::new()),
         Err(kube::Error::Api(status)) if status.is_invalid() => {
@@ -71,7 +71,7 @@ pub(super) fn faults(answer: kube::Result<()>) -> Result<Faults> {
 }
 
 /// Runs `body` under CRDs that say nothing but types, as they were before there were rules; then the real ones are there again.
-pub(super) async fn under_types_only<T>(bed: &Bed, body: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
+pub(crate) async fn under_types_only<T>(bed: &Bed, body: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
     bed.apply(&types_only()?).await?;
     wait_judged(bed, false).await?;
     let outcome = body().await;
@@ -124,7 +124,7 @@ async fn wait_judged(bed: &Bed, judged: bool) -> Result<()> {
 }
 
 /// Deletes every pool.
-pub(super) async fn delete_all(bed: &Bed) -> Result<()> {
+pub(crate) async fn delete_all(bed: &Bed) -> Result<()> {
     for kind in [Kind::IPPool, Kind::CIDRPool] {
         kind.api(bed)
             .delete_collection(&DeleteParams::default(), &ListParams::default())

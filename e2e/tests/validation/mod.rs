@@ -3,8 +3,9 @@
 use e2e::harness::Test;
 
 mod served;
+mod table;
 mod webhook;
 
 pub(crate) fn tests() -> Vec<Test> {
-    webhook::tests()
+    [table::tests(), webhook::tests()].into_iter().flatten().collect()
 }
