@@ -12,7 +12,10 @@ pub(crate) fn go_store(input: &[u8]) {
     match GoStore::parse(input) {
         Ok(store) => check(&store),
         Err(GoStoreError::Checksum { computed, .. }) => {
-            let mut root: serde_json::Value = serde_json::from_slice(input).unwrap();
+            // It may be stricter, with members that the store hasn't.
+            let Ok(mut root) = serde_json::from_slice::<serde_json::Value>(input) else {
+                return;
+            };
             root["checksum"] = computed.into();
             match GoStore::parse(root.to_string().as_bytes()) {
                 Ok(store) => check(&store),

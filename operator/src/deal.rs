@@ -14,12 +14,14 @@ use crate::pool::{Entry, Plan, Pool, Rules, World};
 /// See [`Pool::plan`].
 pub(crate) fn plan<K: Pool>(pool: &K, world: &World<'_>) -> Plan<K::Status> {
     let mut entries = pool.entries().to_vec();
+    // Before anything is said of them: what is said names them in their order, and is to be the same the next time.
+    sort(&mut entries);
     let needy = needy(pool, world);
     let mut without_range = needy.nodes.len();
     let findings = match pool.rules() {
         Err(errors) => Findings::Invalid(errors.to_string()),
         Ok(rules) => {
-            let stale = misfit::misfits(pool, &rules, world.nodes);
+            let stale = misfit::misfits(pool, &entries, &rules, world.nodes);
             match held(&entries) {
                 Err(entries) => Findings::Unreadable { entries, stale },
                 Ok(held) => {
@@ -33,8 +35,7 @@ pub(crate) fn plan<K: Pool>(pool: &K, world: &World<'_>) -> Plan<K::Status> {
             }
         }
     };
-    // Stable, and by the bytes of the name as Go sorts.
-    entries.sort_by(|a, b| a.node().cmp(b.node()));
+    sort(&mut entries);
     let mut conditions = pool.conditions().to_vec();
     let (notices, said) = findings.notices(world.said, &conditions, K::WORDS);
     findings.write(&mut conditions, K::WORDS, pool.meta().generation, &world.now);
@@ -50,6 +51,11 @@ pub(crate) fn plan<K: Pool>(pool: &K, world: &World<'_>) -> Plan<K::Status> {
         },
         unjudged: needy.unjudged,
     }
+}
+
+/// Stable, and by the bytes of the name as Go sorts.
+fn sort(entries: &mut [impl Entry]) {
+    entries.sort_by(|a, b| a.node().cmp(b.node()));
 }
 
 /// Nodes that are to get a range, in name order.

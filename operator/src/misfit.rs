@@ -7,10 +7,14 @@ use api::range::Range;
 use crate::nodes::{Nodes, Standing, standing};
 use crate::pool::{Entry, Pool, Rules};
 
-/// Every entry that doesn't fit, in the order of the status: name of its node, and why. If there are several reasons, the
-/// first that is looked for here is told.
-pub(crate) fn misfits<K: Pool>(pool: &K, rules: &K::Rules, nodes: &Nodes) -> Vec<(String, String)> {
-    let entries = pool.entries();
+/// Each of the pool's `entries` that doesn't fit, in their order: name of its node, and why. If there are several reasons,
+/// the first that is looked for here is told.
+pub(crate) fn misfits<K: Pool>(
+    pool: &K,
+    entries: &[K::Entry],
+    rules: &K::Rules,
+    nodes: &Nodes,
+) -> Vec<(String, String)> {
     let ranges: Vec<Option<Range>> = entries.iter().map(Entry::range).collect();
     let neighbours = neighbours(&ranges);
     let mut seen = HashSet::new();

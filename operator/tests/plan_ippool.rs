@@ -358,3 +358,26 @@ fn twenty_thousand_nodes_are_planned() {
     let full = pool(&json!({"subnet": "10.0.0.0/16", "perNodeBlockSize": 24}));
     assert_eq!(plan(&full, &nodes, None).without_range, 20_000 - 65_534 / 24);
 }
+
+/// Somebody edited the status. The conditions name entries in the order in which they are written, not in that in which they
+/// were found: else they'd be written a second time.
+#[test]
+fn entries_that_are_not_sorted_are_sorted_in_one_write() {
+    for spec in [
+        json!({"subnet": "79.0.0.0/24", "perNodeBlockSize": 16}),
+        json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 16}),
+    ] {
+        let mut edited = pool(&spec);
+        let held = [
+            entry("z", "10.0.0.1", "10.0.0.16"),
+            entry("y", "10.0.0.1", "10.0.0.16"),
+            entry("x", "10.0.0.1", "10.0.0.16"),
+            entry("a", "10.0.0.18", "10.0.0.33"),
+        ];
+        edited.status = Some(serde_json::from_value(json!({"allocations": held})).unwrap());
+        let nodes = workers(&["a"]);
+        let sorted = planned(&edited, &nodes);
+        assert!(allocations(&sorted).is_sorted_by(|a, b| a.node_name <= b.node_name));
+        assert_eq!(plan(&sorted, &nodes, None).status, None, "{spec}");
+    }
+}
