@@ -52,13 +52,11 @@ async fn a_pool_of_each_kind_is_served_and_one_that_goes_takes_no_other_along() 
 
 /// The code of an ADD that was refused. One that was not is taken back.
 async fn cidr_code_or_release(daemon: &Daemon) -> Option<Code> {
-    match daemon.add_from_cidr("pool1", DB).await {
-        Err(status) => Some(status.code()),
-        Ok(_) => {
-            daemon.del_from_cidr("pool1", DB).await;
-            None
-        }
+    let refused = daemon.add_from_cidr("pool1", DB).await.err();
+    if refused.is_none() {
+        daemon.del_from_cidr("pool1", DB).await;
     }
+    refused.map(|status| status.code())
 }
 
 #[tokio::test]
