@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use e2e::bed::{Bed, ROLE};
-use e2e::cni::{Call, Scratch, addresses};
+use e2e::cni::{Call, Scratch, addresses, error_code};
 use e2e::harness::Test;
 use e2e::node::Node;
 use e2e::{pods, store, wait};
@@ -24,8 +24,14 @@ pub(crate) fn tests() -> Vec<Test> {
             "node::cidr::pods_keep_working_and_others_come_whatever_happens_to_the_spec",
             edited,
         ),
+        Test::nodes(
+            "node::cidr::without_their_crd_the_daemon_serves_ippools_and_finds_them_when_it_comes",
+            no_crd,
+        ),
     ]
 }
+
+const CRDS: &str = "config/crd/nv-ipam.nvidia.com.yaml";
 
 /// The pool's name in metrics, and in the store.
 const KEY: &str = "cidrpool/pool1";
@@ -123,6 +129,53 @@ async fn edited(bed: Arc<Bed>) -> Result<()> {
     let left = store::reservations(node).await?;
     ensure!(left.is_empty(), "{left:?}");
     Ok(())
+}
+
+async fn no_crd(bed: Arc<Bed>) -> Result<()> {
+    bed.kubectl
+        .run(&["delete", "crd", "cidrpools.nv-ipam.nvidia.com"])
+        .await?;
+    let outcome = serves_the_other_kind(&bed).await;
+    bed.apply_file(CRDS).await?;
+    bed.kubectl.wait_established().await?;
+    outcome
+}
+
+async fn serves_the_other_kind(bed: &Bed) -> Result<()> {
+    let node = &bed.nodes()[0];
+    let mark = node.daemon.service.log_length();
+    // Ready without them.
+    setting::first_node(bed, "pool1", "192.168.0.0/16", 24).await?;
+    let got = setting::add(node, "of-the-other-kind", "pool1").await?;
+    ensure!(got == "192.168.0.1/16", "{got}");
+    let scratch = Scratch::create(node, "too-early").await?;
+    let call = Call::new("ADD", "too-early", &scratch.path());
+    let refused = call.run(node, "nv-ipam", &network()).await?;
+    // To be tried again: whether there is such a pool nobody has said.
+    ensure!(error_code(&refused)? == 11, "{refused:?}");
+    setting::says(&refused.stdout, &["is not known yet"])?;
+    let log = node.daemon.service.log_since(mark);
+    for text in [
+        "CIDRPools can't be watched",
+        "is the CustomResourceDefinition installed?",
+        "doesn't say which CIDRPools there are",
+    ] {
+        let said = log.matches(text).count();
+        ensure!(said == 1, "{text:?} was said {said} times:\n{log}");
+    }
+
+    // Creation, unlike a change, is judged in full: there is no warning.
+    bed.apply_file(CRDS).await?;
+    bed.kubectl.wait_established().await?;
+    bed.apply_file("config/samples/cidrpool.yaml").await?;
+    pods::label_node(&bed.client, &node.name, ROLE, Some("worker")).await?;
+    node.daemon.wait_block(KEY).await?;
+    let got = add(node, "in-time").await?;
+    ensure!(got == "192.168.0.21/24", "{got}");
+    setting::says(
+        &node.daemon.service.log_since(mark),
+        &["CIDRPools can be watched again"],
+    )
 }
 
 fn network() -> String {
