@@ -11,7 +11,7 @@
 //!   only warns (CRD ratcheting, Kubernetes 1.30 and later).
 //! * It is never evaluated to an error, and never exceeds what an evaluation may cost (1,000,000 units): neither is ratcheted.
 //!   Hence every `cidr(...)` and `ip(...)` stands behind an `isCIDR` or `isIP` of the same text, and a rule that goes over a
-//!   list is true of one with more than [`MOST_CHECKED`] entries: each costs 9 to 46 units, by the length of its addresses.
+//!   list is true of one with more than [`MOST_ENTRIES`] entries, each of which costs 30 units at most.
 //!
 //! The functions for addresses are Kubernetes 1.31's; nothing newer is used. Texts are those of the parsers. Where the
 //! API server omits the value (a rule on `spec` has the whole spec as its value) the message begins with it. Messages are
@@ -141,10 +141,10 @@ struct EntryFault {
 }
 
 impl EntryFault {
-    /// An expression that is true if no entry has the fault, and of a list that is absent or too long to be checked.
+    /// An expression that is true if no entry has the fault, and of a list that is absent or longer than it may be.
     fn nowhere(&self) -> String {
         let Self { list, entry, fault } = self;
-        format!("(!has({list}) || {list}.size() > {MOST_CHECKED} || !{list}.exists({entry}, {fault}))")
+        format!("(!has({list}) || {list}.size() > {MOST_ENTRIES} || !{list}.exists({entry}, {fault}))")
     }
 
     /// The first entry that has it, when there is one.
@@ -176,12 +176,9 @@ const CIDR: Limit = Limit::MaxLength(49);
 /// A node's name.
 const NODE_NAME: Limit = Limit::MaxLength(253);
 
-/// The most entries that a list may have: the estimated cost of the rules is bounded by it. About as many fit into an object
-/// of 1.5 MB, the most that etcd stores by default.
+/// The most entries that a list may have: the cost of the rules is bounded by it. About as many fit into an object of 1.5 MB,
+/// the most that etcd stores by default.
 pub const MOST_ENTRIES: u32 = 32_768;
-
-/// The most entries that a list may have for the spec's rules to go over it. Rules of the entry itself are not affected.
-pub const MOST_CHECKED: u32 = 20_000;
 
 /// The most entries of a list that are searched for the one to name.
 const MOST_SEARCHED: u32 = 10_000;

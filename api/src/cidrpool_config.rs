@@ -258,10 +258,6 @@ fn static_allocation(
         refuse("prefix", text, "network prefix has host bits set");
         return None;
     }
-    if prefix.family() != grid.cidr.family() {
-        refuse("prefix", text, "ip family doesn't match the pool cidr");
-        return None;
-    }
     if !grid.cidr.contains(prefix.net().addr()) {
         refuse("prefix", text, "prefix is not part of the pool cidr");
         return None;
@@ -467,7 +463,7 @@ mod tests {
             ),
             (
                 json!({"prefix": "fd00::/24"}),
-                r#"prefix: Invalid value: "fd00::/24": ip family doesn't match the pool cidr"#,
+                r#"prefix: Invalid value: "fd00::/24": prefix is not part of the pool cidr"#,
             ),
             (
                 json!({"prefix": "10.1.0.0/24"}),

@@ -186,11 +186,13 @@ mod tests {
             ),
             (
                 json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "gateway": "10.0.0.1", "defaultGateway": true,
-                "routes": [{"dst": "1.2.3.4"}, {"dst": "fd00::/8"}, {"dst": "0.0.0.0/0"}]}),
+                "routes": [{"dst": "1.2.3.4"}, {"dst": "fd00::/8"}, {"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}),
                 &[
                     r#"spec.routes[0].dst: Invalid value: "1.2.3.4": is invalid subnet"#,
-                    r#"spec.routes[1].dst: Invalid value: "fd00::/8": is not same address family IPv4"#,
+                    r#"spec.routes[1].dst: Invalid value: "fd00::/8": is not same address family IPv4/IPv6"#,
                     r#"spec.routes[2].dst: Invalid value: "0.0.0.0/0": default route is not allowed if 'defaultGateway' is true"#,
+                    r#"spec.routes[3].dst: Invalid value: "::/0": is not same address family IPv4/IPv6"#,
+                    r#"spec.routes[3].dst: Invalid value: "::/0": default route is not allowed if 'defaultGateway' is true"#,
                 ],
             ),
             (

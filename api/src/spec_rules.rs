@@ -106,15 +106,17 @@ pub(crate) fn routes(
             faults.invalid(field, &route.dst, "is invalid subnet");
             continue;
         };
-        if let Some(family) = family.filter(|family| *family != Family::of(destination.addr())) {
-            faults.invalid(field, &route.dst, format!("is not same address family {family}"));
-        } else if default_gateway && destination.prefix_len() == 0 {
-            faults.invalid(
-                field,
-                &route.dst,
-                "default route is not allowed if 'defaultGateway' is true",
-            );
-        } else {
+        let other = family.is_some_and(|family| family != Family::of(destination.addr()));
+        if other {
+            let detail = "is not same address family IPv4/IPv6";
+            faults.invalid(&field, &route.dst, detail);
+        }
+        let second = default_gateway && destination.prefix_len() == 0;
+        if second {
+            let detail = "default route is not allowed if 'defaultGateway' is true";
+            faults.invalid(field, &route.dst, detail);
+        }
+        if !other && !second {
             destinations.push(destination.trunc());
         }
     }

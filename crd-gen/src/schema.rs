@@ -50,6 +50,16 @@ fn clean(schema: &mut Map<String, Value>) {
             make_integer(bound);
         }
     }
+    // A property called `description` is an object.
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = join_lines(text);
+    }
+}
+
+/// Takes out the line breaks of the source, which are in the way of those that kubectl explain makes; paragraphs stay.
+fn join_lines(text: &str) -> String {
+    let paragraphs: Vec<String> = text.split("\n\n").map(|lines| lines.replace('\n', " ")).collect();
+    paragraphs.join("\n\n")
 }
 
 /// `0.0` to `0`. A bound that is no integer stays.
@@ -121,6 +131,16 @@ mod tests {
             }})
             .to_string(),
             "a property that is called title stays"
+        );
+    }
+
+    #[test]
+    fn a_paragraph_is_one_line() {
+        let mut schema = json!({"description": "One\nsentence.\n\nAnother.", "properties": {"description": {"type": "string"}}});
+        each_schema(&mut schema, &mut clean);
+        assert_eq!(
+            schema,
+            json!({"description": "One sentence.\n\nAnother.", "properties": {"description": {"type": "string"}}})
         );
     }
 }

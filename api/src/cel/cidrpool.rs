@@ -37,7 +37,6 @@ pub fn cidrpool() -> Additions {
         ("spec", prefix_fits()),
         ("spec", gateway_index_fits()),
         ("spec", indexes_fit()),
-        ("spec", allocation_families()),
         ("spec", allocations_in_cidr()),
         ("spec", allocation_lengths()),
         ("spec", one_allocation_per_node()),
@@ -133,25 +132,11 @@ fn gateway_in_prefix() -> Rule {
     .naming("self.gateway")
 }
 
-/// Rule 10.
-fn allocation_families() -> Rule {
-    let family = NETWORK.family();
-    let other = allocation(format!(
-        "isCIDR(a.prefix) && cidr(a.prefix).ip().family() != {family}"
-    ));
-    other.rule(
-        &NETWORK.valid(),
-        "ip family doesn't match the pool cidr",
-        "\"%s\": ip family doesn't match the pool cidr",
-        &[&format!("{}.prefix", other.first())],
-    )
-}
-
 /// Rule 10. That a prefix is too short to lie in the network is said of its length.
 fn allocations_in_cidr() -> Rule {
-    let (cidr, family) = (NETWORK.cidr(), NETWORK.family());
+    let cidr = NETWORK.cidr();
     let outside = allocation(format!(
-        "isCIDR(a.prefix) && cidr(a.prefix).ip().family() == {family} && !{cidr}.containsIP(cidr(a.prefix).ip())"
+        "isCIDR(a.prefix) && !{cidr}.containsIP(cidr(a.prefix).ip())"
     ));
     outside.rule(
         &NETWORK.valid(),
@@ -161,7 +146,7 @@ fn allocations_in_cidr() -> Rule {
     )
 }
 
-/// Rule 10. That a prefix is of another family is said of that.
+/// Rule 10. Of a prefix of another family it is said that it is not part of the network.
 fn allocation_lengths() -> Rule {
     let family = NETWORK.family();
     let other = allocation(format!(

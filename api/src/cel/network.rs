@@ -43,7 +43,7 @@ impl Network {
             ("spec", self.default_gateway()),
             ("spec", self.routes_need_a_gateway()),
             ("spec", self.route_families()),
-            ("spec", self.one_default_route()),
+            ("spec", one_default_route()),
         ]
     }
 
@@ -105,24 +105,21 @@ impl Network {
         let other = route(format!("isCIDR(r.dst) && cidr(r.dst).ip().family() != {family}"));
         other.rule(
             &self.valid(),
-            "is not same address family",
-            "\"%s\": is not same address family IPv%d",
-            &[&format!("{}.dst", other.first()), &family],
+            "is not same address family IPv4/IPv6",
+            "\"%s\": is not same address family IPv4/IPv6",
+            &[&format!("{}.dst", other.first())],
         )
     }
+}
 
-    fn one_default_route(&self) -> Rule {
-        let (valid, family) = (self.valid(), self.family());
-        let second = route(format!(
-            "isCIDR(r.dst) && cidr(r.dst).prefixLength() == 0 && cidr(r.dst).ip().family() == {family}"
-        ));
-        second.rule(
-            &format!("(has(self.defaultGateway) && self.defaultGateway && {valid})"),
-            "default route is not allowed if 'defaultGateway' is true",
-            "\"%s\": default route is not allowed if 'defaultGateway' is true",
-            &[&format!("{}.dst", second.first())],
-        )
-    }
+fn one_default_route() -> Rule {
+    let second = route("isCIDR(r.dst) && cidr(r.dst).prefixLength() == 0".to_owned());
+    second.rule(
+        "(has(self.defaultGateway) && self.defaultGateway)",
+        "default route is not allowed if 'defaultGateway' is true",
+        "\"%s\": default route is not allowed if 'defaultGateway' is true",
+        &[&format!("{}.dst", second.first())],
+    )
 }
 
 fn route(fault: String) -> EntryFault {

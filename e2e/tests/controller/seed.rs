@@ -127,7 +127,7 @@ async fn crd(bed: Arc<Bed>) -> Result<()> {
         .await?;
     for part in [
         "FIELD: perNodeBlockSize <integer>",
-        "How many addresses each node gets.",
+        "How many consecutive addresses each node gets, at least 1.",
     ] {
         ensure!(shown.contains(part), "{shown}");
     }

@@ -226,10 +226,10 @@ fn allocations() -> Vec<Case> {
             "cidr-static-family",
             json!({ "nodeName": "a", "prefix": "fd00::/64" }),
             &[
-                r#"spec.staticAllocations[1].prefix: Invalid value: "fd00::/64": ip family doesn't match the pool cidr"#,
+                r#"spec.staticAllocations[1].prefix: Invalid value: "fd00::/64": prefix is not part of the pool cidr"#,
             ],
             Says(&[
-                r#"spec.staticAllocations: Invalid value: "fd00::/64": ip family doesn't match the pool cidr"#,
+                r#"spec.staticAllocations: Invalid value: "fd00::/64": prefix is not part of the pool cidr"#,
             ]),
         ),
         entry(
@@ -314,8 +314,8 @@ fn gateway() -> Vec<Case> {
         cidrpool(
             "cidr-route-other-family",
             json!({ "gatewayIndex": 1, "routes": [{ "dst": "fd00::/8" }] }),
-            &[r#"spec.routes[0].dst: Invalid value: "fd00::/8": is not same address family IPv4"#],
-            Says(&[r#"spec.routes: Invalid value: "fd00::/8": is not same address family IPv4"#]),
+            &[r#"spec.routes[0].dst: Invalid value: "fd00::/8": is not same address family IPv4/IPv6"#],
+            Says(&[r#"spec.routes: Invalid value: "fd00::/8": is not same address family IPv4/IPv6"#]),
         ),
         cidrpool(
             "cidr-two-default-routes",

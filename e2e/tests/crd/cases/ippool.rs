@@ -273,14 +273,20 @@ fn gateway() -> Vec<Case> {
         gateway(
             "ip-route-other-family",
             json!({ "gateway": "10.7.0.1", "routes": [{ "dst": "192.168.0.0/16" }, { "dst": "fd00::/8" }] }),
-            &[r#"spec.routes[1].dst: Invalid value: "fd00::/8": is not same address family IPv4"#],
-            Says(&[r#"spec.routes: Invalid value: "fd00::/8": is not same address family IPv4"#]),
+            &[r#"spec.routes[1].dst: Invalid value: "fd00::/8": is not same address family IPv4/IPv6"#],
+            Says(&[r#"spec.routes: Invalid value: "fd00::/8": is not same address family IPv4/IPv6"#]),
         ),
         gateway(
             "ip-route-other-family-ipv6",
             json!({ "subnet": "fd00::/64", "gateway": "fd00::1", "defaultGateway": true, "routes": [{ "dst": "0.0.0.0/0" }] }),
-            &[r#"spec.routes[0].dst: Invalid value: "0.0.0.0/0": is not same address family IPv6"#],
-            Says(&[r#"spec.routes: Invalid value: "0.0.0.0/0": is not same address family IPv6"#]),
+            &[
+                r#"spec.routes[0].dst: Invalid value: "0.0.0.0/0": is not same address family IPv4/IPv6"#,
+                r#"spec.routes[0].dst: Invalid value: "0.0.0.0/0": default route is not allowed if 'defaultGateway' is true"#,
+            ],
+            Says(&[
+                r#"spec.routes: Invalid value: "0.0.0.0/0": is not same address family IPv4/IPv6"#,
+                r#"spec.routes: Invalid value: "0.0.0.0/0": default route is not allowed if 'defaultGateway' is true"#,
+            ]),
         ),
         gateway(
             "ip-two-default-routes",
