@@ -10,7 +10,7 @@ use kube::core::response::{StatusCause, StatusDetails, reason};
 use kube::core::{DynamicObject, Status};
 
 use super::neighbours::Neighbours;
-use super::reviewed::{Reviewed, Valid};
+use super::reviewed::Reviewed;
 
 /// What a judgement depends on besides the request.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub fn review<K: Reviewed>(
     let (group, kind) = (K::group(&()), K::kind(&()));
     if (request.kind.group.as_str(), request.kind.kind.as_str()) != (&*group, &*kind) {
         let message = format!(
-            "this path judges {kind}.{group}, and not {}.{}; see the paths in the webhook configuration",
+            "this path judges {kind}.{group}, and not {:?} of {:?}; see the paths in the webhook configuration",
             request.kind.kind, request.kind.group
         );
         return refused(response, bad_request(&message));
@@ -46,36 +46,29 @@ pub fn review<K: Reviewed>(
             return refused(response, bad_request(&message));
         }
     };
-    match pool.judge() {
+    match pool.rules() {
         Err(errors) => refused(response, invalid(&group, &kind, &pool.name_any(), &errors)),
-        Ok(valid) => {
-            let warnings = with_surroundings(&pool, valid, context);
+        Ok(rules) => {
+            let mut warnings = pool.warnings(&rules);
+            warnings.extend(misplaced(&pool, context));
             response.warnings = (!warnings.is_empty()).then_some(warnings);
             response
         }
     }
 }
 
-/// What is suspicious about `pool` itself, and where it is.
-fn with_surroundings<K: Reviewed>(pool: &K, valid: Valid, context: &Context) -> Vec<String> {
-    let mut warnings = valid.warnings;
-    if pool
-        .namespace()
-        .is_some_and(|namespace| namespace != context.pools_namespace)
-    {
-        warnings.push(format!(
-            "metadata.namespace: pools are read from {} only, and this one is ignored",
-            context.pools_namespace
+/// What is suspicious about where `pool` is: in a namespace that nobody reads, or in the way of other pools.
+fn misplaced<K: Reviewed>(pool: &K, context: &Context) -> Option<String> {
+    let namespace = &context.pools_namespace;
+    if pool.namespace().is_some_and(|own| own != *namespace) {
+        return Some(format!(
+            "metadata.namespace: pools are read from {namespace} only, and this one is ignored"
         ));
-    } else {
-        let name = pool.name_any();
-        warnings.extend(
-            context
-                .neighbours
-                .warning(K::KIND, &name, K::NET_FIELD, &valid.net),
-        );
     }
-    warnings
+    let name = pool.name_any();
+    context
+        .neighbours
+        .warning(K::KIND, &name, K::NETWORK_FIELD, &pool.network()?)
 }
 
 /// The object whose spec is new, if there is one.

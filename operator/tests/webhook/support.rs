@@ -159,6 +159,8 @@ impl Served {
     /// A connection that has shaken hands.
     pub(crate) async fn connect(&self, client: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await?;
+        // As Go's clients, the API server among them.
+        tcp.set_nodelay(true)?;
         let name = ServerName::try_from(NAME).unwrap();
         timeout(PATIENCE, client.connect(name, tcp)).await.unwrap()
     }

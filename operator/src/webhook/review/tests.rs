@@ -193,7 +193,7 @@ fn a_kind_that_another_path_is_for_is_refused() {
     assert_eq!(answer["allowed"], false);
     let message = answer["status"]["message"].as_str().unwrap();
     assert!(
-        message.contains("judges IPPool.nv-ipam.nvidia.com, and not CIDRPool."),
+        message.contains("judges IPPool.nv-ipam.nvidia.com, and not \"CIDRPool\" of "),
         "{message}"
     );
     assert_eq!(
