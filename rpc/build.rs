@@ -7,6 +7,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(std::env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(std::env::var_os("CARGO_FEATURE_SERVER").is_some())
+        // The journal's entries have one, in JSON.
+        .type_attribute(
+            "nvidia.ipam.node.v1.Stamp",
+            "#[derive(serde::Serialize, serde::Deserialize)]",
+        )
         // Each side brings the transport it needs.
         .build_transport(false)
         .compile_fds(descriptors)?;

@@ -222,7 +222,7 @@ fn gc(document: &Document, log: &mut Log) -> Result<(), Error> {
     let request = CollectGarbageRequest {
         network_name: document.network.to_string(),
         live,
-        began: Some(began.into()),
+        began: Some(began),
     };
     match client(&loaded).collect_garbage(request) {
         Ok(released) => log.info(format_args!(

@@ -31,8 +31,8 @@ impl GarbageCall {
         if request.network_name.is_empty() {
             return Err(required("network_name"));
         }
-        let began = request.began.filter(|moment| !moment.boot_id.is_empty());
-        let began = began.ok_or_else(|| required("began"))?.into();
+        let began = request.began.filter(|stamp| !stamp.boot_id.is_empty());
+        let began = began.ok_or_else(|| required("began"))?;
         let owner = |(i, attachment): (usize, rpc::v1::Attachment)| {
             if attachment.cni_containerid.is_empty() {
                 return Err(required(&format!("live[{i}].cni_containerid")));
@@ -70,7 +70,7 @@ impl GarbageCall {
 #[cfg(test)]
 mod tests {
     use api::range::Family;
-    use rpc::v1::{Attachment, Moment};
+    use rpc::v1::Attachment;
 
     use super::*;
     use crate::ledger::testing::{key, owner, reservation};
@@ -82,7 +82,7 @@ mod tests {
                 cni_containerid: "alive".to_owned(),
                 cni_ifname: "net1".to_owned(),
             }],
-            began: Some(Moment {
+            began: Some(Stamp {
                 boot_id: "boot".to_owned(),
                 boottime_ns: 7,
             }),
@@ -113,7 +113,7 @@ mod tests {
         let breaks: [(&str, Break); 5] = [
             ("network_name", |r| r.network_name.clear()),
             ("began", |r| r.began = None),
-            ("began", |r| r.began = Some(Moment::default())),
+            ("began", |r| r.began = Some(Stamp::default())),
             ("live[0].cni_containerid", |r| r.live[0].cni_containerid.clear()),
             ("live[0].cni_ifname", |r| r.live[0].cni_ifname.clear()),
         ];

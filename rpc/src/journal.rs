@@ -11,7 +11,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::v1::{IpamParameters, Moment, PoolType};
+use crate::v1::{IpamParameters, PoolType};
+
+pub use crate::v1::Stamp;
 
 /// The journal's folder, beside the daemon's unix socket.
 pub const FOLDER: &str = "released";
@@ -19,15 +21,6 @@ pub const FOLDER: &str = "released";
 /// File names of complete entries end in this. Anything else in the folder is an unfinished write: it was never
 /// answered for, and can be removed once its writer is gone.
 pub const SUFFIX: &str = ".json";
-
-/// A moment on the clock that orders reservations and journal entries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// What [`Stamp::BOOT_ID`] says, without the newline.
-    pub boot_id: String,
-    /// `CLOCK_BOOTTIME` in nanoseconds.
-    pub boottime_ns: u64,
-}
 
 impl Stamp {
     /// The file from which the kernel says which boot this is.
@@ -55,24 +48,6 @@ impl Stamp {
             self.boottime_ns < entry.boottime_ns
         } else {
             self.boot_id != current_boot_id
-        }
-    }
-}
-
-impl From<Stamp> for Moment {
-    fn from(stamp: Stamp) -> Self {
-        Self {
-            boot_id: stamp.boot_id,
-            boottime_ns: stamp.boottime_ns,
-        }
-    }
-}
-
-impl From<Moment> for Stamp {
-    fn from(moment: Moment) -> Self {
-        Self {
-            boot_id: moment.boot_id,
-            boottime_ns: moment.boottime_ns,
         }
     }
 }
@@ -202,7 +177,6 @@ mod tests {
         assert_eq!(Stamp::at("a\n", 2, 5), stamp("a", 2_000_000_005));
         assert_eq!(Stamp::at("a", -1, -1), stamp("a", 0));
         assert_eq!(Stamp::at("a", i64::MAX, 0).boottime_ns, u64::MAX);
-        assert_eq!(Stamp::from(Moment::from(stamp("a", 7))), stamp("a", 7));
     }
 
     #[test]

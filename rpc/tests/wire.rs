@@ -141,7 +141,7 @@ fn a_collection_of_garbage() {
         &CollectGarbageRequest {
             network_name: "m".to_owned(),
             live: vec![attachment("c", "n"), attachment("e", "o")],
-            began: Some(Moment {
+            began: Some(Stamp {
                 boot_id: "b".to_owned(),
                 boottime_ns: 300,
             }),

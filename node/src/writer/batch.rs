@@ -32,7 +32,7 @@ pub(super) enum Setback {
 }
 
 /// When a batch is made, on both clocks.
-pub(super) struct Moment {
+pub(super) struct BatchTime {
     pub(super) stamp: Stamp,
     pub(super) time_of_day: String,
 }
@@ -41,7 +41,7 @@ pub(super) struct Moment {
 pub(super) struct Batch<'a> {
     transaction: Transaction<'a>,
     ledger: &'a mut Ledger,
-    moment: &'a Moment,
+    time: &'a BatchTime,
     /// Why nothing may be added, if so.
     room: Result<(), Refusal>,
     changes: usize,
@@ -58,13 +58,13 @@ impl<'a> Batch<'a> {
     pub(super) fn new(
         transaction: Transaction<'a>,
         ledger: &'a mut Ledger,
-        moment: &'a Moment,
+        time: &'a BatchTime,
         room: Result<(), Refusal>,
     ) -> Self {
         Self {
             transaction,
             ledger,
-            moment,
+            time,
             room,
             changes: 0,
         }
@@ -80,8 +80,8 @@ impl<'a> Batch<'a> {
                 address: planned.grant.address.addr(),
                 call,
                 pool_config: self.ledger.snapshot(&planned.grant.pool),
-                created: &self.moment.time_of_day,
-                stamp: &self.moment.stamp,
+                created: &self.time.time_of_day,
+                stamp: &self.time.stamp,
             })
             .collect();
         for reservation in self.transaction.insert_all(&new)? {
@@ -115,7 +115,7 @@ impl<'a> Batch<'a> {
 
     /// Releases what `entry` says and returns it.
     pub(super) fn drain(&mut self, entry: &Entry) -> Result<Vec<Reservation>, Failure> {
-        let boot_id = &self.moment.stamp.boot_id;
+        let boot_id = &self.time.stamp.boot_id;
         let rows = self.ledger.released_late_by(&entry.into(), &entry.stamp, boot_id);
         self.release_rows(&rows)
     }
@@ -155,7 +155,7 @@ impl<'a> Batch<'a> {
         if !is_stored {
             self.room.clone()?;
             self.transaction
-                .set_table(table.pools.values(), &self.moment.time_of_day)?;
+                .set_table(table.pools.values(), &self.time.time_of_day)?;
             self.changes += table.pools.len() + 1;
         }
         self.ledger.set_table(table.clone());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rpc::journal::Entry;
 
-use super::batch::{Batch, Failure, Moment, Setback, View};
+use super::batch::{Batch, BatchTime, Failure, Setback, View};
 use super::gauges::AddressGauges;
 use super::horizon::Horizon;
 use super::queue::{Job, Write};
@@ -99,7 +99,7 @@ impl<C: Clock> Thread<C> {
 
     fn serve(&mut self, jobs: Vec<Job>) -> Result<(), Fatal> {
         // Before anything looks whether its caller still waits.
-        let moment = Moment {
+        let time = BatchTime {
             stamp: self.clock.stamp(),
             time_of_day: self.clock.time_of_day(),
         };
@@ -115,7 +115,7 @@ impl<C: Clock> Thread<C> {
         let pending = self.journal.as_mut().map(Journal::pending).unwrap_or_default();
         self.count_pending(pending.len());
         if !(writes.is_empty() && pending.is_empty()) {
-            self.write(writes, pending, &moment)?;
+            self.write(writes, pending, &time)?;
         }
         for read in reads {
             read(&View {
@@ -130,14 +130,14 @@ impl<C: Clock> Thread<C> {
         &mut self,
         mut writes: Vec<Box<dyn Write>>,
         pending: Vec<Pending>,
-        moment: &Moment,
+        time: &BatchTime,
     ) -> Result<(), Fatal> {
-        let mut result = self.commit(&mut writes, &pending, moment);
+        let mut result = self.commit(&mut writes, &pending, time);
         if let Err(Setback::Full(cause)) = &result {
             self.out_of_room(cause);
             // Once more: what adds is refused now, and what releases has the room of the log, from its start again.
             self.checkpoint();
-            result = self.commit(&mut writes, &pending, moment);
+            result = self.commit(&mut writes, &pending, time);
         }
         match result {
             Ok(released) => {
@@ -191,10 +191,10 @@ impl<C: Clock> Thread<C> {
         &mut self,
         writes: &mut [Box<dyn Write>],
         pending: &[Pending],
-        moment: &Moment,
+        time: &BatchTime,
     ) -> Result<Vec<Vec<Reservation>>, Setback> {
         let before = self.ledger.table();
-        let result = self.try_commit(writes, pending, moment);
+        let result = self.try_commit(writes, pending, time);
         if let Err(Setback::Full(_) | Setback::Locked(_)) = result {
             self.ledger = read(&self.store, before)?;
         }
@@ -205,14 +205,14 @@ impl<C: Clock> Thread<C> {
         &mut self,
         writes: &mut [Box<dyn Write>],
         pending: &[Pending],
-        moment: &Moment,
+        time: &BatchTime,
     ) -> Result<Vec<Vec<Reservation>>, Setback> {
         let transaction = self.store.begin()?;
         if self.store.changed_elsewhere()? {
             tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
             self.ledger = read(&self.store, self.ledger.table())?;
         }
-        let mut batch = Batch::new(transaction, &mut self.ledger, moment, self.room.clone());
+        let mut batch = Batch::new(transaction, &mut self.ledger, time, self.room.clone());
         let mut released = Vec::with_capacity(pending.len());
         for Pending { entry, .. } in pending {
             match batch.drain(entry) {

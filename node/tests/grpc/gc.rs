@@ -16,7 +16,7 @@ fn gc(network: &str, live: &[&str]) -> CollectGarbageRequest {
                 cni_ifname: "net1".to_owned(),
             })
             .collect(),
-        began: Some(BootClock::new().unwrap().stamp().into()),
+        began: Some(BootClock::new().unwrap().stamp()),
     }
 }
 

@@ -192,7 +192,7 @@ impl Daemon {
         let request = CollectGarbageRequest {
             network_name: network.to_owned(),
             live: live.iter().map(attachment).collect(),
-            began: Some(began.into()),
+            began: Some(began),
         };
         let answer = self.client.clone().collect_garbage(request).await?;
         Ok(answer.into_inner().released)
