@@ -6,6 +6,8 @@ use api::pool_key::PoolKey;
 use api::range::Range;
 use tonic::{Code, Status};
 
+use crate::store::Displaced;
+
 /// Why a request is not served. The texts up to [`Refusal::NoReservation`] are those of the Go daemon, which people and
 /// scripts know (contract B.3, B.4).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +116,9 @@ pub enum Refusal {
         /// What SQLite said.
         cause: String,
     },
+    /// The store's path leads to another file now, so nothing was begun; the daemon ends.
+    #[error(transparent)]
+    StoreDisplaced(#[from] Displaced),
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(String),
@@ -142,7 +147,8 @@ impl Refusal {
             | Self::OutsideRange { .. }
             | Self::Overloaded
             | Self::Stopping
-            | Self::StoreLocked { .. } => Code::Unavailable,
+            | Self::StoreLocked { .. }
+            | Self::StoreDisplaced(_) => Code::Unavailable,
             Self::Canceled => Code::Cancelled,
             Self::DeadlinePassed => Code::DeadlineExceeded,
             Self::StoreFull { .. } | Self::Store(_) => Code::Internal,

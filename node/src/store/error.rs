@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use api::pool_key::PoolKey;
 
+use super::files::Identity;
 use crate::advice;
 use crate::go_store::{EntryProblem, GoStoreError};
 
@@ -146,6 +147,41 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
 }
+
+/// The database that a daemon has open is not at its path any more, so whatever it would write there the next start would
+/// not find.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the store {store} {what} while ipam-node used it, so nothing more is written and ipam-node ends; {advice}"
+)]
+pub struct Displaced {
+    store: String,
+    what: String,
+    advice: &'static str,
+}
+
+impl Displaced {
+    /// What looking at `store` says, where it must be `expected`.
+    pub(super) fn look(store: &Path, expected: Identity) -> Result<(), Self> {
+        let (what, advice) = match Identity::at(store) {
+            Ok(found) if found == expected => return Ok(()),
+            Ok(_) => ("was replaced by another file".to_owned(), REPLACED),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => ("was removed".to_owned(), REMOVED),
+            Err(error) => (format!("can't be looked at any more ({error})"), REMOVED),
+        };
+        Err(Self {
+            store: store.display().to_string(),
+            what,
+            advice,
+        })
+    }
+}
+
+const REPLACED: &str = "what lies there now is left as it is. If it lacks an address that a pod on this node uses, put the file \
+    back that was there before ipam-node starts again. Change a store only while ipam-node is stopped";
+
+const REMOVED: &str = "put it back, or a copy from before. If there is none, drain the node, and remove what else of the store \
+    lies there: then this node starts with an empty one";
 
 const REPAIR: &str = "Put back a copy from before, or move it away: then this node starts with an empty store, and may hand \
     out addresses that running pods still use, so drain the node before";

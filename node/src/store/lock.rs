@@ -1,11 +1,10 @@
 //! Who may touch a store.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
 use std::path::Path;
 
 use super::error::StoreError;
-use super::files::Files;
+use super::files::{Files, Identity};
 use crate::file_lock::{FileLock, NotLocked, try_flock};
 
 /// The right to touch a store, its companions and the socket: one process of ours has it, until it drops this or dies.
@@ -37,11 +36,7 @@ pub(super) fn hold(file: &File, path: &Path) -> Result<(), StoreError> {
     if !try_flock(file).map_err(failed())? {
         return Err(StoreError::HeldByOther(path.to_owned()));
     }
-    let (opened, named) = (
-        file.metadata().map_err(failed())?,
-        fs::metadata(path).map_err(failed())?,
-    );
-    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+    if Identity::of(file).map_err(failed())? != Identity::at(path).map_err(failed())? {
         return Err(StoreError::HeldByOther(path.to_owned()));
     }
     Ok(())

@@ -3,13 +3,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::error::StoreError;
-use super::files::Files;
+use super::files::{Files, Identity};
 use super::lock::hold;
 use super::schema;
 
@@ -98,6 +98,5 @@ fn sync_folder(files: &Files) -> Result<(), StoreError> {
 
 /// Whether both names are those of one file.
 pub(super) fn same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-    identity(one).is_some_and(|one| identity(other) == Some(one))
+    Identity::at(one).is_ok_and(|one| Identity::at(other).is_ok_and(|other| one == other))
 }

@@ -25,10 +25,12 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::TransactionBehavior;
+use rusqlite::config::DbConfig;
 
 use crate::ledger::Ledger;
+use files::Identity;
 
-pub use error::StoreError;
+pub use error::{Displaced, StoreError};
 pub use export::{InPlace, export_in_place};
 pub use lock::StoreLock;
 pub use reader::{Content, content, go_store, release};
@@ -39,6 +41,8 @@ pub use transaction::{New, Transaction};
 #[derive(Debug)]
 pub struct Store {
     database: open::Database,
+    /// Which file the database is.
+    identity: Identity,
     /// What other programs had changed in the database when it was last read whole.
     data_version: Cell<i64>,
     /// Released after everything else.
@@ -59,6 +63,8 @@ impl Store {
         };
         give_back()?;
         let store = Self {
+            identity: Identity::of(&database.held)
+                .map_err(StoreError::io("opening the store", &lock.files.store))?,
             database,
             data_version: Cell::new(0),
             lock,
@@ -76,6 +82,31 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.lock.files.store
+    }
+
+    /// Fails if the database is not the file at its path any more. Costs one look at the path.
+    pub fn is_in_place(&self) -> Result<(), Displaced> {
+        Displaced::look(self.path(), self.identity)
+    }
+
+    /// Gives up a database that is not at its path any more, then the lock.
+    ///
+    /// What only the log has goes into the database, wherever that is now, and the log is emptied: SQLite would take it for
+    /// the log of whatever lies at the path. Both by their descriptors, so nothing that lies there is touched. The empty
+    /// log stays, and tells the next start that there was a store.
+    pub fn abandon(self) -> rusqlite::Result<()> {
+        let connection = &self.database.connection;
+        // Closing must not remove by their names what may be another's.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy {
+            tracing::error!(
+                log = %self.lock.files.log().display(),
+                "another program reads the store that was there, so its log could not be emptied: move it away before \
+                 ipam-node starts again, it does not belong to what lies beside it"
+            );
+        }
+        Ok(())
     }
 
     /// Reads everything.

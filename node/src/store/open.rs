@@ -180,13 +180,15 @@ fn known_version(path: &Path, found: i64) -> Result<(), StoreError> {
 /// SQLite replays a log that it finds beside a database, whosever it is; and a store of ours that is gone is no reason to
 /// hand out its addresses again.
 pub(super) fn not_lost(files: &Files, content: Option<Content>) -> Result<(), StoreError> {
-    let (what, traces) = match content {
-        None => ("missing", files.logs().to_vec()),
-        Some(Content::Empty) => ("empty", files.traces().to_vec()),
+    let exists = |trace: &PathBuf| fs::symlink_metadata(trace).is_ok();
+    let has_bytes = |trace: &PathBuf| fs::metadata(trace).is_ok_and(|m| m.len() > 0);
+    let (what, trace) = match content {
+        // SQLite removes its log when it closes the database: even an empty one says that the store went while in use.
+        None => ("missing", files.logs().into_iter().find(exists)),
+        Some(Content::Empty) => ("empty", files.traces().into_iter().find(has_bytes)),
         Some(_) => return Ok(()),
     };
-    let has_bytes = |trace: &PathBuf| fs::metadata(trace).is_ok_and(|m| m.len() > 0);
-    match traces.into_iter().find(has_bytes) {
+    match trace {
         Some(trace) => Err(StoreError::Lost {
             path: files.store.clone(),
             what,

@@ -28,7 +28,7 @@ use crate::ledger::{Ledger, Outside};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::reservation::{Grant, Reservation, RowId};
-use crate::store::Store;
+use crate::store::{Displaced, Store};
 use crate::table::Table;
 
 use batch::{Batch, Failure, View};
@@ -67,6 +67,9 @@ pub enum Fatal {
         /// What SQLite said.
         cause: String,
     },
+    /// The database is not at its path any more. Nothing was changed after that was noticed.
+    #[error(transparent)]
+    Displaced(#[from] Displaced),
     /// It panicked.
     #[error("the writer thread panicked")]
     Panicked,

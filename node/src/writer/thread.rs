@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
-use crate::store::Store;
+use crate::store::{Displaced, Store};
 use crate::table::Table;
 
 /// So many requests share a commit at most: its cost must stay small against a caller's deadline.
@@ -79,6 +79,9 @@ impl<C: Clock> Thread<C> {
         loop {
             let (jobs, stop) = collect(queue);
             let idle = jobs.is_empty();
+            if let Err(displaced) = self.store.is_in_place() {
+                return Err(self.displaced(jobs, displaced));
+            }
             self.serve(jobs)?;
             // With nobody waiting, or before the log gets long, or to make the most of the room that is left.
             if self.unmoved > 0 && (idle || self.unmoved >= MAX_UNMOVED || self.room.is_err()) {
@@ -95,6 +98,19 @@ impl<C: Clock> Thread<C> {
                 return Ok(());
             }
         }
+    }
+
+    /// Ends without a trace in what lies at the store's path.
+    fn displaced(self, jobs: Vec<Job>, displaced: Displaced) -> Fatal {
+        let writes = jobs.into_iter().filter_map(|job| match job {
+            Job::Write(write) => Some(write),
+            Job::Read(_) | Job::Stop => None,
+        });
+        refuse(writes.collect(), &Refusal::StoreDisplaced(displaced.clone()));
+        if let Err(error) = self.store.abandon() {
+            tracing::error!(%error, "the log of the store that was there could not be emptied");
+        }
+        displaced.into()
     }
 
     fn serve(&mut self, jobs: Vec<Job>) -> Result<(), Fatal> {

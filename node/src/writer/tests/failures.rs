@@ -68,6 +68,90 @@ async fn a_store_that_another_program_has_locked_refuses_and_recovers() {
     assert_eq!(core.add("b", &["p"]).await.unwrap(), ["10.0.0.2"]);
 }
 
+/// Ends the daemon's core, which must have noticed that its store is not where it was.
+async fn is_displaced(mut core: Core, part: &str) -> TempDir {
+    let refused = core.add("b", &["p"]).await.unwrap_err();
+    // Idle, it may have noticed before.
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
+    let fatal = core.ended.wait().await.unwrap_err().to_string();
+    assert!(fatal.contains(part) && fatal.contains("/store"), "{fatal}");
+    core.folder
+}
+
+#[tokio::test]
+async fn a_store_that_was_replaced_ends_the_writer_and_what_lies_there_is_left_alone() {
+    for theirs in ["{}", "SQLite format 3"] {
+        let core = start();
+        core.writer.set_table(small()).await.unwrap();
+        core.add("a", &["p"]).await.unwrap();
+        let (store, aside) = (core.store(), core.folder.path().join("aside"));
+        std::fs::rename(&store, &aside).unwrap();
+        std::fs::write(&store, theirs).unwrap();
+        let folder = is_displaced(core, "was replaced by another file").await;
+        assert_eq!(std::fs::read_to_string(&store).unwrap(), theirs);
+        // What it had is whole where it is now, and beside the other file no log of it is left.
+        let log = folder.path().join("store-wal");
+        assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
+        let whole = rusqlite::Connection::open(&aside).unwrap();
+        let held: String = whole
+            .query_row("SELECT container FROM reservations", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(held, "a");
+        drop(whole);
+        std::fs::rename(&aside, &store).unwrap();
+        let core = start_with(folder, BootClock::new().unwrap());
+        assert_eq!(core.held().await, ["a 10.0.0.1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_came_with_another_store_is_left_alone() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
+    let beside = |suffix: &str| core.folder.path().join(format!("store{suffix}"));
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::write(beside(".theirs"), format!("their{suffix}")).unwrap();
+        std::fs::rename(beside(".theirs"), beside(suffix)).unwrap();
+    }
+    let folder = is_displaced(core, "was replaced by another file").await;
+    for suffix in ["", "-wal", "-shm"] {
+        let path = folder.path().join(format!("store{suffix}"));
+        assert_eq!(std::fs::read_to_string(path).unwrap(), format!("their{suffix}"));
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_removed_ends_the_writer_and_the_next_start_misses_it() {
+    // Nothing is in the log of the second one.
+    for quiet in [false, true] {
+        let mut core = start();
+        core.writer.set_table(small()).await.unwrap();
+        core.add("a", &["p"]).await.unwrap();
+        if quiet {
+            core = core.restart().await;
+        }
+        std::fs::remove_file(core.store()).unwrap();
+        let folder = is_displaced(core, "was removed").await;
+        let lock = StoreLock::take(&folder.path().join("store")).unwrap();
+        let missing = Store::open(lock).unwrap_err().to_string();
+        assert!(missing.contains("has been lost"), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_replaced_is_noticed_while_nobody_asks_and_when_told_to_stop() {
+    for stop in [false, true] {
+        let mut core = start();
+        std::fs::remove_file(core.store()).unwrap();
+        if stop {
+            core.writer.stop().await;
+        }
+        let fatal = core.ended.wait().await.unwrap_err().to_string();
+        assert!(fatal.contains("was removed"), "{fatal}");
+    }
+}
+
 /// Makes every commit fail that follows an insertion, as a failing disk would: not before the end.
 const FAIL_AT_COMMIT: &str = "
     CREATE TABLE nowhere (id INTEGER PRIMARY KEY, other INTEGER REFERENCES nowhere DEFERRABLE INITIALLY DEFERRED);
