@@ -226,4 +226,19 @@ mod tests {
             assert_eq!(holder(of_nobody), None, "{of_nobody}");
         }
     }
+
+    /// An administrator's edit can make them; the controller doesn't.
+    #[test]
+    fn an_address_in_a_range_around_a_later_smaller_one_is_its_holders() {
+        let allocations = json!([
+            {"nodeName": "host-b", "startIP": "192.168.0.25", "endIP": "192.168.0.96"},
+            {"nodeName": "host-c", "startIP": "192.168.0.49", "endIP": "192.168.0.72"},
+        ]);
+        let neighbours = pool(&spec(), &allocations).neighbours("host-a");
+        let holder = |ip: &str| neighbours.holder_of(ip.parse().unwrap());
+        assert_eq!(holder("192.168.0.48"), Some("host-b"));
+        assert!(holder("192.168.0.60").is_some());
+        assert_eq!(holder("192.168.0.90"), Some("host-b"));
+        assert_eq!(holder("192.168.0.97"), None);
+    }
 }

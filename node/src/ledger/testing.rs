@@ -40,8 +40,10 @@ pub(crate) fn table(pools: impl IntoIterator<Item = NodePool>) -> Table {
     Table::of(pools, Knowledge::Synced)
 }
 
-/// Who has these ranges of an IPPool, whose `spec.exclusions` are these.
+/// Who has these ranges of an IPPool, whose subnet is their whole family and whose `spec.exclusions` are these.
 pub(crate) fn neighbours(ranges: &[(String, Range)], excluded: &[Range]) -> Arc<Neighbours> {
+    let families = ranges.iter().map(|(_, range)| range).chain(excluded);
+    let family = families.map(Range::family).next().unwrap_or(Family::V4);
     let ends = |range: &Range| (range.first().to_string(), range.last().to_string());
     let allocation = |(node, range): &(String, Range)| {
         let (first, last) = ends(range);
@@ -54,7 +56,7 @@ pub(crate) fn neighbours(ranges: &[(String, Range)], excluded: &[Range]) -> Arc<
     let pool: IPPool = serde_json::from_value(json!({
         "metadata": { "name": "p" },
         "spec": {
-            "subnet": "", "perNodeBlockSize": 1,
+            "subnet": format!("{}/0", family.address(0)), "perNodeBlockSize": 1,
             "exclusions": excluded.iter().map(exclusion).collect::<Vec<_>>(),
         },
         "status": { "allocations": ranges.iter().map(allocation).collect::<Vec<_>>() },

@@ -59,19 +59,19 @@ fn some_routes(family: Family) -> impl Strategy<Value = Vec<IpNet>> {
     prop::collection::vec(route, 0..5)
 }
 
-/// Other nodes have the addresses at 8 to 11 and at 14 and 15, counted from `first`.
-fn others(family: Family, first: u128, excluded: Vec<Range>) -> Others {
-    let range = |node: &str, from: u128, to: u128| {
-        let range = Range::from_numbers(family, first.checked_add(from)?, first.checked_add(to)?)?;
-        Some((node.to_owned(), range))
-    };
-    Others {
-        ranges: [range("host-c", 14, 15), range("host-b", 8, 11)]
-            .into_iter()
-            .flatten()
-            .collect(),
-        excluded,
-    }
+/// Who has which addresses near `first`, and what is excluded. Their ranges may intersect, as after an edit by hand.
+fn any_others(family: Family, first: u128) -> impl Strategy<Value = Others> {
+    let blocks = prop::collection::vec((6..18_u128, 0..8_u128), 0..4);
+    (blocks, some_ranges(family, first)).prop_map(move |(blocks, excluded)| {
+        let range = |(node, (at, length))| {
+            let range = Range::from_numbers(family, first.checked_add(at)?, first.checked_add(at + length)?)?;
+            Some((format!("host-{node}"), range))
+        };
+        Others {
+            ranges: (0_u8..).zip(blocks).filter_map(range).collect(),
+            excluded,
+        }
+    })
 }
 
 pub(super) fn any_pool() -> impl Strategy<Value = Configured> {
@@ -80,10 +80,10 @@ pub(super) fn any_pool() -> impl Strategy<Value = Configured> {
             (Just(key), 1..=8_u128, 0..=3_u8),
             prop::option::of(0..12_u128),
             (some_ranges(family, first), some_routes(family), any::<bool>()),
-            prop::option::of(some_ranges(family, first)),
+            prop::option::of(any_others(family, first)),
         )
             .prop_map(
-                move |((key, size, host_bits), gateway, (exclusions, routes, default), excluded)| {
+                move |((key, size, host_bits), gateway, (exclusions, routes, default), others)| {
                     let (subnet, range) = match key.kind() {
                         PoolKind::IpPool => {
                             let range = Range::from_numbers(family, first, first + size - 1).unwrap();
@@ -97,7 +97,7 @@ pub(super) fn any_pool() -> impl Strategy<Value = Configured> {
                         }
                     };
                     let others = match key.kind() {
-                        PoolKind::IpPool => excluded.map(|excluded| others(family, first, excluded)),
+                        PoolKind::IpPool => others,
                         // Nothing is said of them.
                         PoolKind::CidrPool => None,
                     };

@@ -233,7 +233,9 @@ impl Model {
                 return Some(None);
             }
             let others = pool.others.as_ref()?;
-            let holder = others.ranges.iter().find(|(_, range)| range.contains(ip));
+            // Of several the one whose range begins last.
+            let holders = others.ranges.iter().filter(|(_, range)| range.contains(ip));
+            let holder = holders.max_by_key(|(node, range)| (range, node));
             Some(Some(match holder {
                 Some((node, _)) if !others.excluded.iter().any(|range| range.contains(ip)) => {
                     Outside::OfNode(node.as_str().into())
