@@ -11,6 +11,7 @@ use crate::interval::IntervalSet;
 use crate::ippool::IPPoolSpec;
 use crate::ippool_config::IpPoolConfig;
 use crate::layout::Layout;
+use crate::node_pool::cidrpool::exclusions;
 use crate::pool_key::PoolKind;
 use crate::range::{Family, Range, number, parse_address};
 use crate::subnet::Subnet;
@@ -82,9 +83,7 @@ pub fn of_cidrpool(config: &CidrPoolConfig) -> Vec<String> {
     for (i, allocation) in config.static_allocations.iter().enumerate() {
         let path = format!("spec.staticAllocations[{i}]");
         if let Some(node) = &allocation.node
-            && config
-                .layout
-                .is_excluded(&allocation.prefix.addresses(), &config.exclusions)
+            && nothing_left(config, node, &allocation.prefix)
         {
             warnings.push(format!(
                 "{path}.prefix: every address of {} is excluded: {node} has none to hand out",
@@ -98,6 +97,13 @@ pub fn of_cidrpool(config: &CidrPoolConfig) -> Vec<String> {
         );
     }
     warnings
+}
+
+/// Whether `node` has nothing to hand out of a prefix that it has by a static allocation.
+fn nothing_left(config: &CidrPoolConfig, node: &str, prefix: &Subnet) -> bool {
+    let excluded = exclusions(config, node, prefix).of(&prefix.addresses());
+    let (first, last) = prefix.usable().numbers();
+    excluded.covers(first, last)
 }
 
 /// That the network `net` of a pool, which stands in `field`, overlaps those of other pools. Fine where the pools' networks
@@ -232,6 +238,9 @@ mod tests {
             json!({"cidr": "fd00::/48", "perNodeNetworkPrefix": 64}),
             json!({"perNodeNetworkPrefix": 16, "staticAllocations": [{"nodeName": "a", "prefix": "10.0.0.0/16"}]}),
             json!({"staticAllocations": [{"nodeName": "a", "prefix": "10.0.4.0/24", "gateway": "10.0.4.9"}]}),
+            // Kept from being dealt, and given by name: the exclusion doesn't hold there (contract B.7).
+            json!({"exclusions": [{"startIP": "10.0.4.0", "endIP": "10.0.6.0"}],
+                "staticAllocations": [{"nodeName": "a", "prefix": "10.0.5.0/24"}]}),
         ] {
             assert_eq!(cidrpool_with(&changes), [""; 0], "{changes}");
         }
@@ -294,7 +303,7 @@ mod tests {
                 "spec.gatewayIndex: each prefix is one address, which is its gateway: there is none to hand out",
             ),
             (
-                json!({"exclusions": [{"startIP": "10.0.4.0", "endIP": "10.0.6.0"}],
+                json!({"exclusions": [{"startIP": "10.0.5.1", "endIP": "10.0.5.254"}],
                     "staticAllocations": [{"prefix": "10.0.4.0/24"}, {"nodeName": "host-a", "prefix": "10.0.5.0/24"}]}),
                 "spec.staticAllocations[1].prefix: every address of 10.0.5.0/24 is excluded: host-a has none to hand out",
             ),

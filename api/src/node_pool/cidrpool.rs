@@ -74,9 +74,9 @@ fn node_pool(pool: &CIDRPool, node: &str, prefix: Subnet) -> Result<NodePool, St
     })
 }
 
-/// What is excluded in this prefix. An entry that covers all of a prefix and more keeps it from being dealt; who is given
+/// What is excluded in this prefix when it is `node`'s. An entry that covers all of a prefix and more keeps it from being dealt; who is given
 /// it nevertheless, by a static allocation, is meant to use it (contract B.7).
-fn exclusions(config: &CidrPoolConfig, node: &str, prefix: &Subnet) -> Exclusions {
+pub(crate) fn exclusions(config: &CidrPoolConfig, node: &str, prefix: &Subnet) -> Exclusions {
     let addresses = prefix.addresses();
     let is_meant = config
         .static_allocation_of(node)
