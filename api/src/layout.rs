@@ -168,6 +168,11 @@ impl Exclusions {
         }
     }
 
+    /// What is excluded by address.
+    pub(crate) fn addresses(&self) -> &IntervalSet {
+        &self.addresses
+    }
+
     /// The excluded addresses of `block`.
     #[must_use]
     pub fn of(&self, block: &Range) -> IntervalSet {

@@ -49,15 +49,27 @@ impl NodeView for IPPool {
             .collect();
         ranges.sort_unstable();
         ranges.shrink_to_fit();
-        let excluded = self.spec.exclusions.iter().filter_map(|exclusion| {
-            let ends = parse_address(&exclusion.start_ip).zip(parse_address(&exclusion.end_ip))?;
-            Some(Range::new(ends.0, ends.1).ok()?.numbers())
-        });
         Neighbours {
+            excluded: excluded(self, &ranges),
             ranges,
-            excluded: excluded.collect::<IntervalSet>(),
         }
     }
+}
+
+/// What the nodes that have `ranges` do not hand out to just anybody, by `spec.exclusions`. None of it is if the spec is
+/// invalid, and nothing of a range that the subnet doesn't contain: then a node goes on with what was in force
+/// before, perhaps without the exclusion.
+fn excluded(pool: &IPPool, ranges: &[(Range, Box<str>)]) -> IntervalSet {
+    let Ok(config) = IpPoolConfig::parse(pool) else {
+        return IntervalSet::new();
+    };
+    let mut excluded = config.exclusions.addresses().clone();
+    let usable = config.subnet.usable();
+    for (range, _) in ranges.iter().filter(|(range, _)| !usable.contains_range(range)) {
+        let (first, last) = range.numbers();
+        excluded.remove(first, last);
+    }
+    excluded
 }
 
 fn allocations(pool: &IPPool) -> &[Allocation] {
@@ -240,5 +252,30 @@ mod tests {
         assert!(holder("192.168.0.60").is_some());
         assert_eq!(holder("192.168.0.90"), Some("host-b"));
         assert_eq!(holder("192.168.0.97"), None);
+    }
+
+    #[test]
+    fn an_exclusion_that_the_holder_does_not_follow_opens_nothing() {
+        let allocations = json!([
+            {"nodeName": "host-b", "startIP": "192.168.0.25", "endIP": "192.168.0.48"},
+            {"nodeName": "host-c", "startIP": "192.168.1.250", "endIP": "192.168.2.17"},
+        ]);
+        let holder = |spec: &Value, ip: &str| {
+            let neighbours = pool(spec, &allocations).neighbours("host-a");
+            neighbours.holder_of(ip.parse().unwrap()).map(str::to_owned)
+        };
+        let mut spec = spec();
+        spec["exclusions"] = json!([{"startIP": "192.168.0.30", "endIP": "192.168.0.31"},
+            {"startIP": "192.168.1.251", "endIP": "192.168.1.251"}]);
+        assert_eq!(holder(&spec, "192.168.0.30"), None);
+        assert_eq!(holder(&spec, "192.168.1.251"), None);
+
+        let mut smaller = spec.clone();
+        smaller["subnet"] = json!("192.168.0.0/23");
+        assert_eq!(holder(&smaller, "192.168.0.30"), None);
+        assert_eq!(holder(&smaller, "192.168.1.251").as_deref(), Some("host-c"));
+
+        spec["gateway"] = json!("10.0.0.1");
+        assert_eq!(holder(&spec, "192.168.0.30").as_deref(), Some("host-b"));
     }
 }
