@@ -8,6 +8,7 @@
 //! * [`layout`]: how an IPPool's subnet is cut into blocks, and a CIDRPool's network into prefixes.
 //! * [`selector`]: which nodes a pool is for.
 //! * [`ippool_config`], [`cidrpool_config`], [`validate`]: a spec, parsed, or what is wrong with it.
+//! * [`cel`]: what of that the API server can say itself.
 //! * [`warnings`]: what is legal and perhaps not meant.
 //! * [`node_pool`]: what one node needs to know of a pool to hand out addresses.
 //! * [`pool_key`]: how a pool is named in stores and messages.
