@@ -57,8 +57,9 @@ pub enum StoreError {
     #[error(
         "the store {} is one of the Go ipam-node, but {} is there, so a database of this ipam-node was in its place, and what \
          it had reserved is perhaps not in it; it was left as it is. Put the database back; or, if the store has every \
-         address that a pod on this node uses, move {} away. (The way to the Go ipam-node and back is \
-         `ipam-node store export --in-place`)", path.display(), trace.display(), trace.display()
+         address that a pod on this node uses, move {} away. (If the Go ipam-node \
+         ran on after a take-over that was cut off, it looks the same, and the store has everything. The way to the Go \
+         ipam-node and back is `ipam-node store export --in-place`)", path.display(), trace.display(), trace.display()
     )]
     GoStoreAfterOurs {
         /// Path of the store.

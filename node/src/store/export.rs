@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::error::StoreError;
 use super::lock::StoreLock;
 use super::open::Content;
-use super::{make, open, rows};
+use super::{import, make, open, rows};
 use crate::go_store::{GoEntry, GoStore};
 
 /// What came of an export in place. Done again, it changes nothing.
@@ -25,7 +25,7 @@ use crate::go_store::{GoEntry, GoStore};
 pub enum InPlace {
     /// The store is one of the Go daemon now, with this in it. The database is kept.
     Exported(GoStore),
-    /// It was one already.
+    /// It was one already, that a Go daemon starts with, and that no database of ours was lost for.
     Already,
     /// It is absent or empty, which is empty to both.
     Nothing,
@@ -34,16 +34,19 @@ pub enum InPlace {
 /// Turns the store that `lock` is for into one that a Go daemon starts with.
 pub fn export_in_place(lock: StoreLock) -> Result<InPlace, StoreError> {
     let files = &lock.files;
+    make::remove_unfinished(files)?;
     let content = open::look(&files.store)?;
     match content {
         Some(Content::Ours) => {}
-        Some(Content::Json) => return Ok(InPlace::Already),
+        Some(Content::Json) => {
+            import::must_be_sound(files)?;
+            return Ok(InPlace::Already);
+        }
         None | Some(Content::Empty) => {
             open::not_lost(files, content)?;
             return Ok(InPlace::Nothing);
         }
     }
-    make::remove_unfinished(files)?;
     let database = open::open_database(files)?;
     let connection = &database.connection;
     let in_use = |error: rusqlite::Error| match error.sqlite_error_code() {
@@ -65,7 +68,9 @@ pub fn export_in_place(lock: StoreLock) -> Result<InPlace, StoreError> {
     for trace in files.traces_of_database() {
         make::remove(&trace)?;
     }
-    make::publish(files, |new, store| fs::rename(new, store))?;
+    make::publish(files, &files.unfinished_json(), |new, store| {
+        fs::rename(new, store)
+    })?;
     drop(database);
     drop(lock);
     Ok(InPlace::Exported(store))

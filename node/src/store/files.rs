@@ -56,7 +56,7 @@ impl Files {
         self.beside(".lock")
     }
 
-    /// A database that is being made. Nobody reads it.
+    /// A database that is being made; nobody reads it. A JSON there is the store of a Go daemon, see `make::replace`.
     pub(super) fn unfinished(&self) -> PathBuf {
         self.beside(".new")
     }
@@ -64,6 +64,11 @@ impl Files {
     /// What SQLite may leave of a database that was being made.
     pub(super) fn unfinished_journal(&self) -> PathBuf {
         self.beside(".new-journal")
+    }
+
+    /// A store for a Go daemon that is being made. Nobody reads it.
+    pub(super) fn unfinished_json(&self) -> PathBuf {
+        self.beside(".new.json")
     }
 
     /// Room on the disk that is kept for the log while there is none.

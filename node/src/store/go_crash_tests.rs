@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 
 use super::go_tests::{export, names, opened};
 use super::make::same_file;
-use super::tests::folder;
+use super::tests::{folder, open};
 use super::*;
-use crate::go_store::tests::{IN_USE, TRUNCATED};
+use crate::go_store::tests::{IN_USE, TRUNCATED, entry, with};
 
 /// What a point is called, and how to bring a folder there, with the bytes of the database.
 type Point = (&'static str, fn(&Path, &[u8]));
@@ -34,6 +34,11 @@ fn an_import_that_was_cut_off_is_begun_anew() {
             fs::hard_link(folder.join("store"), folder.join("store.go.json")).unwrap();
         }),
         ("after it has the name", |folder, database| {
+            fs::write(folder.join("store.new"), IN_USE).unwrap();
+            fs::hard_link(folder.join("store.new"), folder.join("store.go.json")).unwrap();
+            fs::write(folder.join("store"), database).unwrap();
+        }),
+        ("after the JSON's other name went", |folder, database| {
             fs::rename(folder.join("store"), folder.join("store.go.json")).unwrap();
             fs::write(folder.join("store"), database).unwrap();
         }),
@@ -54,6 +59,72 @@ fn an_import_that_was_cut_off_is_begun_anew() {
     }
 }
 
+/// What a Go daemon commits: another file of the store's name.
+fn commit(path: &Path) -> String {
+    let theirs = with([entry("theirs", "net1", "10.0.0.1")]).print();
+    fs::write(path.with_extension("tmp"), &theirs).unwrap();
+    fs::rename(path.with_extension("tmp"), path).unwrap();
+    theirs
+}
+
+#[test]
+fn what_a_go_daemon_commits_while_its_store_is_taken_over_stays() {
+    for before in ["", IN_USE] {
+        let (folder, path) = folder();
+        fs::write(&path, before).unwrap();
+        let lock = StoreLock::take(&path).unwrap();
+        let read = fs::File::open(&path).unwrap();
+        drop(make::database(&lock.files, |_| Ok(())).unwrap());
+        if !before.is_empty() {
+            make::keep_aside(&lock.files, &lock.files.imported()).unwrap();
+        }
+        let theirs = commit(&path);
+        let error = make::replace(&lock.files, &read).unwrap_err().to_string();
+        assert!(error.contains("Go ipam-node?"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+        drop(lock);
+        assert_eq!(opened(&path).len(), 1);
+        assert_eq!(names(folder.path()), ["store", "store.go.json", "store.reserve"]);
+    }
+}
+
+#[test]
+fn a_take_over_that_was_cut_off_before_it_knew_what_it_replaced_loses_no_commit() {
+    let (_source, finished) = folder();
+    open(&finished).unwrap().0.close().unwrap();
+    let database = fs::read(&finished).unwrap();
+    let states: &[Point] = &[
+        ("once the names are exchanged", |folder, _| {
+            fs::rename(folder.join("store"), folder.join("store.new")).unwrap();
+            fs::write(folder.join("store.go.json"), IN_USE).unwrap();
+        }),
+        ("once what was kept is removed", |folder, _| {
+            fs::rename(folder.join("store"), folder.join("store.new")).unwrap();
+        }),
+    ];
+    for (point, make) in states {
+        for exported in [false, true] {
+            let (folder, path) = folder();
+            let theirs = commit(&path);
+            make(folder.path(), &[]);
+            fs::write(&path, &database).unwrap();
+            if exported {
+                assert_eq!(export(&path), InPlace::Already, "{point}");
+                assert_eq!(names(folder.path()), ["store"], "{point}");
+            } else {
+                assert_eq!(opened(&path).len(), 1, "{point}");
+                let kept = folder.path().join("store.go.json");
+                assert_eq!(fs::read_to_string(kept).unwrap(), theirs, "{point}");
+            }
+        }
+    }
+    // The names are exchanged back already.
+    let (folder, path) = folder();
+    commit(&path);
+    fs::write(folder.path().join("store.new"), &database).unwrap();
+    assert_eq!(opened(&path).len(), 1);
+}
+
 #[test]
 fn an_export_that_was_cut_off_leaves_a_whole_store_and_can_be_done_again() {
     let (source, finished) = folder();
@@ -68,18 +139,18 @@ fn an_export_that_was_cut_off_leaves_a_whole_store_and_can_be_done_again() {
             connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
         }),
         ("while the JSON is made", |folder, _| {
-            fs::write(folder.join("store.new"), TRUNCATED).unwrap();
+            fs::write(folder.join("store.new.json"), TRUNCATED).unwrap();
         }),
         ("before the database is kept", |folder, _| {
-            fs::write(folder.join("store.new"), IN_USE).unwrap();
+            fs::write(folder.join("store.new.json"), IN_USE).unwrap();
             fs::write(folder.join("store.db"), "of an earlier export").unwrap();
         }),
         ("before what tells of it is removed", |folder, _| {
-            fs::write(folder.join("store.new"), IN_USE).unwrap();
+            fs::write(folder.join("store.new.json"), IN_USE).unwrap();
             fs::hard_link(folder.join("store"), folder.join("store.db")).unwrap();
         }),
         ("before the JSON has the name", |folder, _| {
-            fs::write(folder.join("store.new"), IN_USE).unwrap();
+            fs::write(folder.join("store.new.json"), IN_USE).unwrap();
             fs::hard_link(folder.join("store"), folder.join("store.db")).unwrap();
             fs::remove_file(folder.join("store.go.json")).unwrap();
             fs::remove_file(folder.join("store.reserve")).unwrap();

@@ -356,6 +356,32 @@ fn what_the_go_daemon_can_not_have_is_not_exported() {
 }
 
 #[test]
+fn an_export_to_a_go_store_that_no_daemon_can_start_with_fails() {
+    let (folder, path) = folder();
+    let failed = || {
+        let before = files(folder.path());
+        let error = export_in_place(StoreLock::take(&path).unwrap())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(files(folder.path()), before, "{error}");
+        error
+    };
+    for unsound in ["{", BAD_CHECKSUM, TRUNCATED] {
+        fs::write(&path, unsound).unwrap();
+        assert!(failed().contains("of the Go ipam-node"));
+    }
+    fs::write(&path, IN_USE).unwrap();
+    assert_eq!(export(&path), InPlace::Already);
+    for trace in ["store-wal", "store.reserve", "store.go.json"] {
+        let trace = folder.path().join(trace);
+        fs::write(&trace, "x").unwrap();
+        assert!(failed().contains("a database of this ipam-node was in its place"));
+        fs::remove_file(&trace).unwrap();
+    }
+    assert_eq!(export(&path), InPlace::Already);
+}
+
+#[test]
 fn where_there_is_nothing_to_export_nothing_changes() {
     let (folder, path) = folder();
     assert_eq!(export(&path), InPlace::Nothing);

@@ -5,7 +5,9 @@
 //! 1. The JSON is read and checked. Nothing has changed yet, and nothing does if it is not sound.
 //! 2. The database is made under another name. (The next start removes it, and begins anew.)
 //! 3. The JSON gets a second name, under which it is kept. (The next start begins anew, and finds that name right.)
-//! 4. The database takes the store's name. (The next start opens it.)
+//! 4. Database and JSON exchange their names. (The next start opens the database if the JSON was the one that was read,
+//!    and else changes them back and begins anew.)
+//! 5. The JSON's name from that goes; the one from step 3 stays. (The next start removes it.)
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -28,21 +30,20 @@ use crate::reservation::{Reservation, RowId};
 /// Makes a database of the store of a Go daemon, `json`, which the caller holds. Returns the database's file, locked.
 pub(super) fn import(files: &Files, json: &File) -> Result<File, StoreError> {
     let store = &files.store;
-    if let Some(trace) = trace_of_database(files) {
-        return Err(StoreError::GoStoreAfterOurs {
-            path: store.clone(),
-            trace,
-        });
-    }
-    let content = parse(json, store)?;
+    let content = sound(files, json)?;
     let clock = BootClock::new().map_err(StoreError::io("reading the boot's id for", store))?;
     let reservations = reservations(&content, clock.boot_id());
 
     let database = make::database(files, |connection| fill(connection, &content, &reservations))?;
-    make::keep_aside(files, &files.imported())?;
-    // A Go daemon that runs all the same would have made another one by now.
+    // A Go daemon that runs all the same may have made another one by now. What it made must not be kept as taken over:
+    // the next start would think that it came in a database's place.
     hold(json, store)?;
-    make::publish(files, |new, store| fs::rename(new, store))?;
+    make::keep_aside(files, &files.imported())?;
+    if let Err(error) = hold(json, store) {
+        make::remove(&files.imported())?;
+        return Err(error);
+    }
+    make::replace(files, json)?;
     tracing::info!(
         store = %store.display(),
         reservations = reservations.len(),
@@ -50,6 +51,22 @@ pub(super) fn import(files: &Files, json: &File) -> Result<File, StoreError> {
         "took over the store of the Go ipam-node"
     );
     Ok(database)
+}
+
+/// Fails unless the store, one of a Go daemon, could be taken over.
+pub(super) fn must_be_sound(files: &Files) -> Result<(), StoreError> {
+    let json = File::open(&files.store).map_err(StoreError::io("opening the store", &files.store))?;
+    sound(files, &json).map(drop)
+}
+
+fn sound(files: &Files, json: &File) -> Result<GoStore, StoreError> {
+    match trace_of_database(files) {
+        Some(trace) => Err(StoreError::GoStoreAfterOurs {
+            path: files.store.clone(),
+            trace,
+        }),
+        None => parse(json, &files.store),
+    }
 }
 
 /// What tells that the JSON took the place of a database. The store's own second name is that of step 3.

@@ -1,8 +1,8 @@
 //! Reservations on stable storage: one SQLite database, and the files beside it.
 //!
 //! Beside the database `<store>` lie `<store>.lock` ([`StoreLock`]); while it is open `<store>-wal` and `<store>-shm`
-//! (SQLite's), while it is closed `<store>.reserve` (room for the former); for a moment `<store>.new`, a store that is
-//! being made. A store of the Go daemon that was taken over is kept as `<store>.go.json`, a database that was given back
+//! (SQLite's), while it is closed `<store>.reserve` (room for the former); for a moment `<store>.new` or
+//! `<store>.new.json`, a store that is being made. A store of the Go daemon that was taken over is kept as `<store>.go.json`, a database that was given back
 //! to it as `<store>.db`.
 //!
 //! A crash at any instant leaves every commit that returned, and of one that didn't return all or nothing.

@@ -37,7 +37,7 @@ pub(super) fn open(files: &Files) -> Result<Database, StoreError> {
         None => {
             not_lost(files, None)?;
             let file = make::database(files, |_| Ok(()))?;
-            make::publish(files, |new, store| fs::hard_link(new, store))?;
+            make::publish(files, &files.unfinished(), |new, store| fs::hard_link(new, store))?;
             file
         }
         Some(file) => {
@@ -47,7 +47,7 @@ pub(super) fn open(files: &Files) -> Result<Database, StoreError> {
                 Content::Empty => {
                     not_lost(files, Some(Content::Empty))?;
                     let new = make::database(files, |_| Ok(()))?;
-                    make::publish(files, |new, store| fs::rename(new, store))?;
+                    make::replace(files, &file)?;
                     new
                 }
                 Content::Json => import::import(files, &file)?,
