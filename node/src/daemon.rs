@@ -22,7 +22,7 @@ use crate::health::{Gates, Health};
 use crate::install::{InstallError, Installed};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::service::{self, Listener, Service};
+use crate::service::{self, GRACE, Listener, Service};
 use crate::store::{Store, StoreLock};
 use crate::watch::api_server;
 use crate::watch::pods::PodWatch;
@@ -134,6 +134,7 @@ impl Daemon {
             writer: writer.clone(),
             metrics: metrics.clone(),
             pods: inquiry.clone(),
+            grace: GRACE,
         };
         let cleaner = Cleaner {
             inquiry,

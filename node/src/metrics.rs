@@ -15,6 +15,9 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// `nv_ipam_request_duration_seconds{method}`.
     pub request_duration: HistogramVec,
+    /// `nv_ipam_requests_in_flight`: requests that came and are not answered yet. A writer that stands, as it does on a disk
+    /// that hangs, shows here alone: what is counted otherwise is counted with its answer.
+    pub requests_in_flight: IntGauge,
     /// `nv_ipam_commit_duration_seconds`: what one commit to stable storage takes.
     pub commit_duration: Histogram,
     /// `nv_ipam_batch_size`: how many requests shared a commit.
@@ -57,6 +60,10 @@ impl Metrics {
                 .buckets(seconds.clone()),
                 &["method"],
             )?,
+            requests_in_flight: IntGauge::new(
+                "nv_ipam_requests_in_flight",
+                "Requests that wait for their answer.",
+            )?,
             commit_duration: Histogram::with_opts(
                 HistogramOpts::new(
                     "nv_ipam_commit_duration_seconds",
@@ -84,6 +91,7 @@ impl Metrics {
         registry.register(Box::new(metrics.addresses.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.request_duration.clone()))?;
+        registry.register(Box::new(metrics.requests_in_flight.clone()))?;
         registry.register(Box::new(metrics.commit_duration.clone()))?;
         registry.register(Box::new(metrics.batch_size.clone()))?;
         registry.register(Box::new(metrics.stale_releases.clone()))?;

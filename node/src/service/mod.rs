@@ -33,9 +33,8 @@ use listener::Listening;
 
 pub use listener::{ListenError, Listener};
 
-/// So long connections may stay open after the service was told to stop: what runs is finished, and a client that has
-/// nothing to ask need not hang up.
-const GRACE: Duration = Duration::from_secs(3);
+/// The usual [`Service::grace`].
+pub const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the service ended, or never began.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +63,14 @@ pub struct Service {
     pub metrics: Metrics,
     /// Knows which pods there are.
     pub pods: Inquiry,
+    /// So long connections may stay open after the service was told to stop: what runs is finished, and a client that has
+    /// nothing to ask need not hang up.
+    pub grace: Duration,
 }
 
 /// Answers on `listener` until `stop`; calls `ready` as soon as clients can connect. After `stop` the kernel refuses whoever
-/// connects, and what runs is finished, within [`GRACE`]; then the socket is removed. The store's lock must be held all the while, so the writer must be stopped after it.
+/// connects, and what runs is finished, within [`Service::grace`]; then the socket is removed. The store's lock must be held
+/// all the while, so the writer must be stopped after it.
 pub async fn serve(
     listener: Listener,
     service: Service,
@@ -92,6 +95,7 @@ pub async fn serve(
         // The receiver lives as long as this does.
         let _ = told.send(());
     };
+    let grace = service.grace;
     let service = IpamServiceServer::new(service);
     let server = Server::builder()
         .add_service(service)
@@ -100,9 +104,9 @@ pub async fn serve(
         result = server => result,
         () = async {
             let _ = (&mut overdue).await;
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(grace).await;
         } => {
-            tracing::warn!(grace = ?GRACE, "connections were still open");
+            tracing::warn!(?grace, "connections were still open");
             Ok(())
         }
     };

@@ -59,6 +59,7 @@ impl Subject {
 impl Observed {
     pub(super) fn new(metrics: &Metrics, method: &'static str, subject: Subject) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        metrics.requests_in_flight.inc();
         Self {
             metrics: metrics.clone(),
             method,
@@ -159,6 +160,7 @@ impl Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
+        self.metrics.requests_in_flight.dec();
         if !self.answered {
             self.count(Code::Cancelled);
             let Self {

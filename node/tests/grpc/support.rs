@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use api::node_pool::NodePool;
 use api::pool_key::{PoolKey, PoolKind};
@@ -81,6 +82,8 @@ pub(crate) async fn serve_at(folder: TempDir, address: BindAddress, clock: impl 
         writer: writer.clone(),
         metrics: metrics.clone(),
         pods: unreachable_pods(&writer),
+        // No test needs it: whoever waits for it waits for ever.
+        grace: Duration::MAX,
     };
     let service = tokio::spawn(service::serve(
         listener,
@@ -181,7 +184,26 @@ pub(crate) fn parameters(container: &str, pools: &[&str]) -> IpamParameters {
     }
 }
 
+pub(crate) fn with_ips(container: &str, pools: &[&str], ips: &[&str]) -> IpamParameters {
+    IpamParameters {
+        requested_ips: ips.iter().map(ToString::to_string).collect(),
+        ..parameters(container, pools)
+    }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
+
 impl Served {
+    /// How many calls of `method` were answered with `code`.
+    pub(crate) fn answered(&self, method: &str, code: &str) -> u64 {
+        self.metrics.requests.with_label_values(&[method, code]).get()
+    }
+
     pub(crate) async fn allocate(&self, parameters: IpamParameters) -> Result<Vec<AllocationInfo>, Status> {
         let request = AllocateRequest {
             parameters: Some(parameters),
@@ -266,14 +288,14 @@ impl Clock for Gate {
     }
 }
 
-/// With the pool `v4`, and a writer that stands at the beginning of a batch until something is sent, or the sender dropped.
+/// With the pools of [`serve`], and a writer that stands at the beginning of a batch until something is sent, or the sender dropped.
 pub(crate) async fn serve_standing() -> (Served, Sender<()>) {
     let (hold, told) = channel();
     let gate = Gate {
         clock: BootClock::new().unwrap(),
         hold: told,
     };
-    let served = serve_with(gate, vec![v4()]).await;
+    let served = serve_with(gate, vec![v4(), v6()]).await;
     let (standing, stands) = channel();
     let (go, wait) = channel();
     hold.send((standing, wait)).unwrap();
