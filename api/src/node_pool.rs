@@ -84,21 +84,49 @@ pub trait NodeView {
 pub struct Neighbours {
     /// By range, with the node's name.
     ranges: Vec<(Range, Box<str>)>,
+    /// A node whose entry says no range that can be read. It may be handing out any address.
+    unread: Option<Box<str>>,
     /// Addresses that no node hands out to those who ask for any, by `spec.exclusions`.
     excluded: IntervalSet,
 }
 
-impl Neighbours {
-    /// The node in whose range `ip` lies. `None` if it lies in none, or is excluded there.
+/// Which other node hands out an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder<'a> {
+    /// None: it is in no other node's range, or excluded there.
+    Nobody,
+    /// This one.
+    Node(&'a str),
+    /// Perhaps this one, whose entry in the pool's status can't be read.
+    Unread(&'a str),
+}
+
+impl<'a> Holder<'a> {
+    /// The node that certainly hands it out.
     #[must_use]
-    pub fn holder_of(&self, ip: IpAddr) -> Option<&str> {
+    pub fn node(self) -> Option<&'a str> {
+        match self {
+            Self::Node(node) => Some(node),
+            Self::Nobody | Self::Unread(_) => None,
+        }
+    }
+}
+
+impl Neighbours {
+    /// The node in whose range `ip` lies.
+    #[must_use]
+    pub fn holder_of(&self, ip: IpAddr) -> Holder<'_> {
         if self.excluded.contains(number(ip)) {
-            return None;
+            return Holder::Nobody;
         }
         // Ranges may intersect after an edit by hand, one may even lie around later ones: then any of the holders will do.
         // Looking at each costs microseconds with thousands of nodes.
-        let (_, node) = self.ranges.iter().rev().find(|(range, _)| range.contains(ip))?;
-        Some(node)
+        let holder = self.ranges.iter().rev().find(|(range, _)| range.contains(ip));
+        match (holder, &self.unread) {
+            (Some((_, node)), _) => Holder::Node(node),
+            (None, Some(node)) => Holder::Unread(node),
+            (None, None) => Holder::Nobody,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use api::cidrpool::CIDRPool;
 use api::cidrpool_config::CidrPoolConfig;
 use api::ippool::IPPool;
 use api::ippool_config::IpPoolConfig;
-use api::node_pool::{NodeView, View, allocated_prefix, allocated_range};
+use api::node_pool::{Holder, NodeView, View, allocated_prefix, allocated_range};
 use api::range::Range;
 use api::selector::NodeLabels;
 use api::warnings;
@@ -141,7 +141,7 @@ fn look<K: NodeView>(pool: &K, new: &Entry) {
         assert!(free.is_some_and(|free| mine.range.contains_range(&free)));
         for ip in free.iter().flat_map(|free| [free.first(), free.last()]) {
             assert_ne!(Some(ip), mine.gateway);
-            assert_eq!(neighbours.holder_of(ip), None, "{ip} is another node's");
+            assert_eq!(neighbours.holder_of(ip), Holder::Nobody, "{ip} is another node's");
         }
     }
 }

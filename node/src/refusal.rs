@@ -59,6 +59,21 @@ pub enum Refusal {
         /// What this node has of the pool.
         range: Range,
     },
+    /// A static address is not this node's, and may be that of a node whose entry in the pool's status can't be read.
+    #[error(
+        "requested IP {ip} is outside of this node's range {range} of {}, and may be in the range of node {node}, whose entry \
+         in the pool's status.allocations can't be read; correct that entry", named(.pool)
+    )]
+    PerhapsOfOtherNode {
+        /// The address.
+        ip: IpAddr,
+        /// The pool whose subnet it is in.
+        pool: PoolKey,
+        /// The node.
+        node: Box<str>,
+        /// What this node has of the pool.
+        range: Range,
+    },
     /// A static address is not this node's, and whether it is another node's isn't known since the daemon's start.
     #[error(
         "requested IP {ip} is outside of this node's range {range} of {}, and which ranges other nodes have is not known yet: \
@@ -144,6 +159,7 @@ impl Refusal {
             Self::NoFreeAddress(_) | Self::Taken(_) => Code::ResourceExhausted,
             Self::NoTable
             | Self::NotSynced(_)
+            | Self::PerhapsOfOtherNode { .. }
             | Self::OutsideRange { .. }
             | Self::Overloaded
             | Self::Stopping

@@ -40,18 +40,19 @@ impl NodeView for IPPool {
     }
 
     fn neighbours(&self, node: &str) -> Neighbours {
-        let mut ranges: Vec<(Range, Box<str>)> = allocations(self)
-            .iter()
-            .filter(|allocation| allocation.node_name != node)
-            .filter_map(|allocation| {
-                Some((allocated_range(allocation)?, allocation.node_name.as_str().into()))
-            })
+        let others = || allocations(self).iter().filter(|other| other.node_name != node);
+        let mut ranges: Vec<(Range, Box<str>)> = others()
+            .filter_map(|other| Some((allocated_range(other)?, other.node_name.as_str().into())))
             .collect();
         ranges.sort_unstable();
         ranges.shrink_to_fit();
         Neighbours {
             excluded: excluded(self, &ranges),
             ranges,
+            // Its daemon goes on with the range that it had before, which is said nowhere now.
+            unread: others()
+                .find(|other| allocated_range(other).is_none())
+                .map(|other| other.node_name.as_str().into()),
         }
     }
 }
@@ -105,7 +106,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::node_pool::View;
+    use crate::node_pool::{Holder, View};
 
     fn pool(spec: &Value, allocations: &Value) -> IPPool {
         serde_json::from_value(json!({
@@ -225,18 +226,34 @@ mod tests {
             {"nodeName": "host-a", "startIP": "192.168.0.1", "endIP": "192.168.0.24"},
             {"nodeName": "host-c", "startIP": "192.168.0.49", "endIP": "192.168.0.72"},
             {"nodeName": "host-b", "startIP": "192.168.0.25", "endIP": "192.168.0.48"},
-            {"nodeName": "broken", "startIP": "x", "endIP": "192.168.0.99"},
         ]);
         let mut spec = spec();
         spec["exclusions"] = json!([{"startIP": "192.168.0.30", "endIP": "192.168.0.31"}]);
         let neighbours = pool(&spec, &allocations).neighbours("host-a");
         let holder = |ip: &str| neighbours.holder_of(ip.parse().unwrap());
-        assert_eq!(holder("192.168.0.25"), Some("host-b"));
-        assert_eq!(holder("192.168.0.30"), None, "excluded");
-        assert_eq!(holder("192.168.0.72"), Some("host-c"));
+        assert_eq!(holder("192.168.0.25"), Holder::Node("host-b"));
+        assert_eq!(holder("192.168.0.30"), Holder::Nobody, "excluded");
+        assert_eq!(holder("192.168.0.72"), Holder::Node("host-c"));
         for of_nobody in ["192.168.0.24", "192.168.0.73", "192.168.0.0", "fd00::1"] {
-            assert_eq!(holder(of_nobody), None, "{of_nobody}");
+            assert_eq!(holder(of_nobody), Holder::Nobody, "{of_nobody}");
         }
+    }
+
+    #[test]
+    fn what_may_be_in_the_range_of_an_entry_that_cannot_be_read_is_not_nobodys() {
+        let allocations = json!([
+            {"nodeName": "host-a", "startIP": "x", "endIP": "192.168.0.24"},
+            {"nodeName": "host-b", "startIP": "192.168.0.25", "endIP": "192.168.0.48"},
+            {"nodeName": "host-c", "startIP": "192.168.0.72", "endIP": "192.168.0.49"},
+        ]);
+        let mut spec = spec();
+        spec["exclusions"] = json!([{"startIP": "192.168.0.60", "endIP": "192.168.0.60"}]);
+        let neighbours = pool(&spec, &allocations).neighbours("host-a");
+        let holder = |ip: &str| neighbours.holder_of(ip.parse().unwrap());
+        assert_eq!(holder("192.168.0.25"), Holder::Node("host-b"));
+        assert_eq!(holder("192.168.0.50"), Holder::Unread("host-c"));
+        assert_eq!(holder("192.168.0.200"), Holder::Unread("host-c"));
+        assert_eq!(holder("192.168.0.60"), Holder::Nobody, "excluded everywhere");
     }
 
     /// An administrator's edit can make them; the controller doesn't.
@@ -248,10 +265,10 @@ mod tests {
         ]);
         let neighbours = pool(&spec(), &allocations).neighbours("host-a");
         let holder = |ip: &str| neighbours.holder_of(ip.parse().unwrap());
-        assert_eq!(holder("192.168.0.48"), Some("host-b"));
-        assert!(holder("192.168.0.60").is_some());
-        assert_eq!(holder("192.168.0.90"), Some("host-b"));
-        assert_eq!(holder("192.168.0.97"), None);
+        assert_eq!(holder("192.168.0.48"), Holder::Node("host-b"));
+        assert_ne!(holder("192.168.0.60"), Holder::Nobody);
+        assert_eq!(holder("192.168.0.90"), Holder::Node("host-b"));
+        assert_eq!(holder("192.168.0.97"), Holder::Nobody);
     }
 
     #[test]
@@ -262,7 +279,8 @@ mod tests {
         ]);
         let holder = |spec: &Value, ip: &str| {
             let neighbours = pool(spec, &allocations).neighbours("host-a");
-            neighbours.holder_of(ip.parse().unwrap()).map(str::to_owned)
+            let holder = neighbours.holder_of(ip.parse().unwrap());
+            holder.node().map(str::to_owned)
         };
         let mut spec = spec();
         spec["exclusions"] = json!([{"startIP": "192.168.0.30", "endIP": "192.168.0.31"},

@@ -102,6 +102,12 @@ fn wanted(pool: &Pool, config: &NodePool, wish: &Wish) -> Result<Option<IpAddr>,
             node: node.into(),
             range: config.range,
         }),
+        Place::PerhapsOf(node) => Err(Refusal::PerhapsOfOtherNode {
+            ip,
+            pool: config.key.clone(),
+            node: node.into(),
+            range: config.range,
+        }),
         Place::Unknown => Err(Refusal::OutsideRange {
             ip,
             pool: config.key.clone(),

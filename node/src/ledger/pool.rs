@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::interval::IntervalSet;
-use api::node_pool::{Neighbours, NodePool};
+use api::node_pool::{Holder, Neighbours, NodePool};
 use api::pool_key::PoolKind;
 use api::range::{Family, number};
 
@@ -32,6 +32,8 @@ pub(super) enum Place<'a> {
     Of(&'a str),
     /// In no node's range, or excluded there.
     Nobodys,
+    /// Not this node's. Perhaps that node's, whose entry in the pool's status can't be read.
+    PerhapsOf(&'a str),
     /// Not this node's. Whose else isn't known.
     Unknown,
 }
@@ -93,9 +95,13 @@ impl Pool {
         if config.key.kind() == PoolKind::CidrPool || config.range.contains(ip) {
             return Place::Ours;
         }
-        match &self.neighbours {
-            None => Place::Unknown,
-            Some(neighbours) => neighbours.holder_of(ip).map_or(Place::Nobodys, Place::Of),
+        let Some(neighbours) = &self.neighbours else {
+            return Place::Unknown;
+        };
+        match neighbours.holder_of(ip) {
+            Holder::Nobody => Place::Nobodys,
+            Holder::Node(node) => Place::Of(node),
+            Holder::Unread(node) => Place::PerhapsOf(node),
         }
     }
 
@@ -112,7 +118,7 @@ impl Pool {
             Place::Ours => None,
             Place::Of(node) => Some(Outside::OfNode(node.into())),
             Place::Nobodys => Some(Outside::Nobodys),
-            Place::Unknown => Some(Outside::Unknown),
+            Place::PerhapsOf(_) | Place::Unknown => Some(Outside::Unknown),
         }
     }
 
@@ -133,6 +139,6 @@ pub enum Outside {
     OfNode(Box<str>),
     /// In no node's range.
     Nobodys,
-    /// The pool has no range for this node, or not in this subnet, or the other nodes' ranges aren't known.
+    /// The pool has no range for this node, or not in this subnet, or not all other nodes' ranges are known.
     Unknown,
 }

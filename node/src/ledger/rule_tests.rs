@@ -248,6 +248,30 @@ fn an_address_of_no_node_or_one_that_no_node_hands_out_is_given() {
     assert_eq!(again, Err(Refusal::Taken(PoolKey::new(IP, "p"))));
 }
 
+/// The daemon of that node goes on with what it had.
+#[test]
+fn while_the_entry_of_a_node_cannot_be_read_only_what_is_certainly_of_no_node_is_given_by_name() {
+    let spec = json!({"subnet": "192.168.0.0/16", "perNodeBlockSize": 24,
+        "exclusions": [{"startIP": "192.168.0.30", "endIP": "192.168.0.30"}]});
+    let pool = ippool(
+        "p",
+        &spec,
+        [("192.168.0.1", "192.168.0.24"), ("192.168.0.25", "")],
+    );
+    let mut node = node(&[pool], &[]);
+    let refusal = get(&mut node, IP, asking_for("192.168.0.31")).unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable);
+    assert_eq!(
+        refusal.to_string(),
+        "requested IP 192.168.0.31 is outside of this node's range 192.168.0.1-192.168.0.24 of pool \"p\", poolType \
+         \"ippool\", and may be in the range of node host-b, whose entry in the pool's status.allocations can't be read; \
+         correct that entry"
+    );
+    for ip in ["192.168.0.9", "192.168.0.30"] {
+        assert_eq!(address(get(&mut node, IP, asking_for(ip))), format!("{ip}/16"));
+    }
+}
+
 #[test]
 fn while_others_are_not_known_only_the_own_range_is_given_by_name() {
     let known = Table::default().follow(&[blocks(&json!({"gateway": "192.168.0.40"}))], "host-a");

@@ -6,6 +6,7 @@ use api::ippool::IPPool;
 use api::node_pool::{Neighbours, NodePool, NodeView};
 use api::pool_key::{PoolKey, PoolKind};
 use api::range::{Family, Range, number};
+use api::subnet::Subnet;
 use ipnet::IpNet;
 use rpc::journal::Stamp;
 use serde_json::json;
@@ -40,10 +41,11 @@ pub(crate) fn table(pools: impl IntoIterator<Item = NodePool>) -> Table {
     Table::of(pools, Knowledge::Synced)
 }
 
-/// Who has these ranges of an IPPool, whose subnet is their whole family and whose `spec.exclusions` are these.
+/// Who has these ranges of an IPPool, whose subnet is half of their family and whose `spec.exclusions` are these.
 pub(crate) fn neighbours(ranges: &[(String, Range)], excluded: &[Range]) -> Arc<Neighbours> {
-    let families = ranges.iter().map(|(_, range)| range).chain(excluded);
-    let family = families.map(Range::family).next().unwrap_or(Family::V4);
+    let first = ranges.iter().map(|(_, range)| range).chain(excluded).next();
+    let subnet = first.and_then(|range| Subnet::of(range.first(), 1));
+    let subnet = subnet.map_or("10.0.0.0/8".to_owned(), |subnet| subnet.to_string());
     let ends = |range: &Range| (range.first().to_string(), range.last().to_string());
     let allocation = |(node, range): &(String, Range)| {
         let (first, last) = ends(range);
@@ -56,7 +58,7 @@ pub(crate) fn neighbours(ranges: &[(String, Range)], excluded: &[Range]) -> Arc<
     let pool: IPPool = serde_json::from_value(json!({
         "metadata": { "name": "p" },
         "spec": {
-            "subnet": format!("{}/0", family.address(0)), "perNodeBlockSize": 1,
+            "subnet": subnet, "perNodeBlockSize": 1,
             "exclusions": excluded.iter().map(exclusion).collect::<Vec<_>>(),
         },
         "status": { "allocations": ranges.iter().map(allocation).collect::<Vec<_>>() },

@@ -214,6 +214,7 @@ fn the_ranges_of_others_are_known_and_outlive_an_object_that_cannot_be_read() {
         let neighbours = table.neighbours.get(&key("a"))?;
         neighbours
             .holder_of("192.168.0.30".parse().unwrap())
+            .node()
             .map(str::to_owned)
     };
     let table = after(&Table::default(), &[good("a")]);
