@@ -47,7 +47,8 @@ pub enum Refusal {
     /// A static address is another node's to hand out.
     #[error(
         "requested IP {ip} can't be allocated from {}: it is in the range of node {node}; ask for an address of this node's \
-         range {range}, or exclude {ip} by the pool's spec.exclusions so that no node hands it out by itself", named(.pool)
+         range {range}, or exclude {ip} by the pool's spec.exclusions so that no node hands it out by itself, once no pod on \
+         {node} holds it (`ipam-node store list` there)", named(.pool)
     )]
     OfOtherNode {
         /// The address.

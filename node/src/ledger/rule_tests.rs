@@ -226,7 +226,7 @@ fn an_address_of_another_node_is_refused_and_the_node_is_named() {
         refusal.to_string(),
         "requested IP 192.168.0.30 can't be allocated from pool \"p\", poolType \"ippool\": it is in the range of node \
          host-b; ask for an address of this node's range 192.168.0.1-192.168.0.24, or exclude 192.168.0.30 by the pool's \
-         spec.exclusions so that no node hands it out by itself"
+         spec.exclusions so that no node hands it out by itself, once no pod on host-b holds it (`ipam-node store list` there)"
     );
     assert_eq!(ippools.ledger.reservations().count(), 0);
     // A CIDRPool's prefixes are subnets of their own: what isn't in this one is in no pool.
