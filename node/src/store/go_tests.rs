@@ -103,14 +103,6 @@ fn what_the_go_daemon_held_is_held() {
     );
     assert_eq!(escapes.created, "2026-11-24T10:52:07.501610236Z");
     assert_eq!((escapes.network.as_str(), escapes.pod_seen), ("", false));
-    let boot_id = BootClock::new().unwrap().boot_id().to_owned();
-    assert_eq!(
-        escapes.stamp,
-        Stamp {
-            boot_id,
-            boottime_ns: 0
-        }
-    );
     store.close().unwrap();
 
     assert_eq!(names(folder.path()), ["store", "store.go.json", "store.reserve"]);
@@ -133,30 +125,36 @@ fn the_search_goes_on_where_the_go_daemon_stopped() {
 }
 
 #[test]
-fn a_del_that_waits_in_the_journal_releases_what_was_taken_over() {
+fn a_del_that_waits_in_the_journal_releases_what_the_go_daemon_had_made_before_it_and_nothing_later() {
     let (_folder, path) = folder();
-    fs::write(&path, with([entry("c", "net1", "10.0.0.1")]).print()).unwrap();
+    let clock = BootClock::new().unwrap();
+    let mut made = entry("c", "net1", "10.0.0.1");
+    let before = clock.stamp();
+    made.created = clock.time_of_day();
+    fs::write(&path, with([made]).print()).unwrap();
     let (store, ledger) = open(&path).unwrap();
-    let boot_id = BootClock::new().unwrap().boot_id().to_owned();
     let call = ReleaseCall {
         pools: vec![key("p")],
         owner: owner("c"),
         network: "net".to_owned(),
     };
-    let released = |boot_id: &str, call: &ReleaseCall| {
-        let began = Stamp {
-            boot_id: boot_id.to_owned(),
-            boottime_ns: 1,
-        };
-        let now = BootClock::new().unwrap().boot_id().to_owned();
-        ledger.released_late_by(call, &began, &now).len()
+    let released = |began: &Stamp| ledger.released_late_by(&call, began, clock.boot_id()).len();
+    let second = 1_000_000_000;
+    let later = Stamp {
+        boottime_ns: before.boottime_ns + second,
+        ..before.clone()
     };
-    assert_eq!(released(&boot_id, &call), 1);
-    assert_eq!(
-        released("an earlier boot", &call),
-        0,
-        "who holds it now is not known"
-    );
+    let earlier = Stamp {
+        boottime_ns: before.boottime_ns - second,
+        ..before
+    };
+    assert_eq!(released(&later), 1);
+    assert_eq!(released(&earlier), 0);
+    let of_an_earlier_boot = Stamp {
+        boot_id: "another".to_owned(),
+        ..later
+    };
+    assert_eq!(released(&of_an_earlier_boot), 0, "who holds it now is not known");
     store.close().unwrap();
 }
 

@@ -10,7 +10,7 @@
 //! 5. The JSON's name from that goes; the one from step 3 stays. (The next start removes it.)
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use api::pool_key::PoolKey;
@@ -31,8 +31,8 @@ use crate::reservation::{Reservation, RowId};
 pub(super) fn import(files: &Files, json: &File) -> Result<File, StoreError> {
     let store = &files.store;
     let content = sound(files, json)?;
-    let clock = BootClock::new().map_err(StoreError::io("reading the boot's id for", store))?;
-    let reservations = reservations(&content, clock.boot_id());
+    let now = Now::read().map_err(StoreError::io("reading the boot's id for", store))?;
+    let reservations = reservations(&content, &now);
 
     let database = make::database(files, |connection| fill(connection, &content, &reservations))?;
     // A Go daemon that runs all the same may have made another one by now. What it made must not be kept as taken over:
@@ -91,20 +91,20 @@ pub(super) fn parse(mut json: &File, path: &Path) -> Result<GoStore, StoreError>
 /// The reservations of a Go daemon as ours, in the order in which they were made, and the pool as it was then. What that
 /// daemon had released and only kept back for a while is none.
 ///
-/// Their stamp is the first instant of this boot: a DEL that waits in the journal comes after it, and the cleaner takes
-/// them for what they may well be, addresses of containers that run (those of an earlier boot can't). No network is known
-/// of them, so that GC leaves them alone, and no pod of theirs has been seen.
-pub(super) fn reservations(store: &GoStore, boot_id: &str) -> Vec<(Reservation, String)> {
-    let mut entries: Vec<(&PoolKey, &GoEntry)> = store
+/// They are stamped as [`Now::stamp`] says. No network is known of them, so that GC leaves them alone, and no pod of theirs
+/// has been seen.
+pub(super) fn reservations(store: &GoStore, now: &Now) -> Vec<(Reservation, String)> {
+    let mut entries: Vec<(&PoolKey, &GoEntry, Option<Timestamp>)> = store
         .pools()
         .flat_map(|(key, pool)| pool.entries().map(move |entry| (key, entry)))
         .filter(|(_, entry)| entry.released.is_none())
+        .map(|(key, entry)| (key, entry, entry.created.parse().ok()))
         .collect();
-    entries.sort_by_key(|(_, entry)| entry.created.parse::<Timestamp>().ok());
+    entries.sort_by_key(|(_, _, created)| *created);
     (1..)
         .map(RowId)
         .zip(entries)
-        .map(|(id, (key, entry))| {
+        .map(|(id, (key, entry, created))| {
             let reservation = Reservation {
                 id,
                 pool: key.clone(),
@@ -114,15 +114,57 @@ pub(super) fn reservations(store: &GoStore, boot_id: &str) -> Vec<(Reservation, 
                 device_id: entry.device_id.clone(),
                 network: String::new(),
                 created: entry.created.clone(),
-                stamp: Stamp {
-                    boot_id: boot_id.to_owned(),
-                    boottime_ns: 0,
-                },
+                stamp: now.stamp(created),
                 pod_seen: false,
             };
             (reservation, entry.pool_config.clone())
         })
         .collect()
+}
+
+/// One moment on both clocks.
+pub(super) struct Now {
+    pub(super) stamp: Stamp,
+    pub(super) time_of_day: Timestamp,
+}
+
+/// The id of no boot: whatever it was, it is not this one's.
+const EARLIER_BOOT: &str = "earlier";
+
+/// So far the time of day may be off, in nanoseconds: 10 minutes.
+const MARGIN: i128 = 10 * 60 * 1_000_000_000;
+
+impl Now {
+    pub(super) fn read() -> io::Result<Self> {
+        Ok(Self {
+            stamp: BootClock::new()?.stamp(),
+            time_of_day: Timestamp::now(),
+        })
+    }
+
+    /// When a reservation was made, of which only the time of day is known: as if no clock had been set since.
+    ///
+    /// A DEL that waits in the journal then releases what was made before it, and not what the Go daemon made after it. What
+    /// lies clearly before this boot is stamped as of an earlier one, whose containers can't run any more, and whose
+    /// reservations the cleaner may release though it never saw their pods. Where the time of day was wrong that may be an
+    /// address in use; it stays in use, since the pod of every such reservation is asked for, and while it is in the API
+    /// nothing is released (the Go daemon did the same with all of its own).
+    fn stamp(&self, created: Option<Timestamp>) -> Stamp {
+        let now = i128::from(self.stamp.boottime_ns);
+        let age = created.map(|created| self.time_of_day.as_nanosecond() - created.as_nanosecond());
+        // Unknown: the first instant of this boot, so that whoever has it is taken for somebody who lives.
+        let made = now - age.unwrap_or(now);
+        if made < -MARGIN {
+            return Stamp {
+                boot_id: EARLIER_BOOT.to_owned(),
+                boottime_ns: 0,
+            };
+        }
+        Stamp {
+            boot_id: self.stamp.boot_id.clone(),
+            boottime_ns: u64::try_from(made.clamp(0, now)).unwrap_or_default(),
+        }
+    }
 }
 
 /// Writes into an empty database, in one transaction.
@@ -146,4 +188,30 @@ fn fill(
         rows::insert(&transaction, reservation, pool_config)?;
     }
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_day_says_when_in_which_boot_a_reservation_was_made() {
+        let now = Now {
+            stamp: Stamp::at("now", 3600, 0),
+            time_of_day: "2026-11-24T12:00:00Z".parse().unwrap(),
+        };
+        let earlier = Stamp::at(EARLIER_BOOT, 0, 0);
+        for (created, stamp) in [
+            ("2026-11-24T11:59:59.5Z", Stamp::at("now", 3599, 500_000_000)),
+            ("2026-11-24T12:00:01+01:00", Stamp::at("now", 1, 0)),
+            // From the future, and from just before the boot: a clock was set.
+            ("2026-11-24T12:30:00Z", Stamp::at("now", 3600, 0)),
+            ("2026-11-24T10:50:00Z", Stamp::at("now", 0, 0)),
+            ("2026-11-24T10:49:59Z", earlier.clone()),
+            ("1970-01-01T00:00:00Z", earlier),
+            ("not a time", Stamp::at("now", 0, 0)),
+        ] {
+            assert_eq!(now.stamp(created.parse().ok()), stamp, "{created}");
+        }
+    }
 }

@@ -32,7 +32,13 @@ pub struct Content {
 /// What the store at `path` holds, whichever daemon's it is.
 pub fn content(path: &Path) -> Result<Content, StoreError> {
     let (rows, table) = match of_go_daemon(path)? {
-        Some(store) => (import::reservations(&store, ""), Vec::new()),
+        Some(store) => (
+            import::reservations(
+                &store,
+                &import::Now::read().map_err(StoreError::io("reading the boot's id for", path))?,
+            ),
+            Vec::new(),
+        ),
         None => at_one_moment(path, |connection| {
             let read = || Ok((rows::reservations(connection)?, rows::table(connection)?));
             read().map_err(StoreError::sqlite("reading the store", path))
