@@ -1,5 +1,7 @@
 //! CNI_ARGS: `KEY=VALUE;KEY=VALUE`, by the rules of the CNI library.
 
+use crate::quoted::Quoted;
+
 /// The keys that this plugin knows; those not given are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CniArgs {
@@ -17,10 +19,10 @@ pub struct CniArgs {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CniArgsError {
     /// Not of the form `KEY=VALUE`.
-    #[error("ARGS: invalid pair {0:?}")]
+    #[error("ARGS: invalid pair {}", Quoted(.0))]
     Pair(String),
     /// IgnoreUnknown is neither `1`, `true`, `0` nor `false`.
-    #[error("ARGS: error parsing value of pair {0:?}: it must be 1, true, 0 or false")]
+    #[error("ARGS: error parsing value of pair {}: it must be 1, true, 0 or false", Quoted(.0))]
     NotBoolean(String),
     /// Keys that this plugin doesn't know, without `IgnoreUnknown=1`.
     #[error("ARGS: unknown args [{}]", quoted(.0))]
@@ -29,7 +31,7 @@ pub enum CniArgsError {
 
 /// As Go prints a list of texts.
 fn quoted(pairs: &[String]) -> String {
-    let quoted: Vec<_> = pairs.iter().map(|pair| format!("{pair:?}")).collect();
+    let quoted: Vec<_> = pairs.iter().map(|pair| Quoted(pair).to_string()).collect();
     quoted.join(" ")
 }
 
@@ -118,6 +120,10 @@ mod tests {
             CniArgs::parse("A=1;IgnoreUnknown=0;B=2").unwrap_err().to_string(),
             "ARGS: unknown args [\"A=1\" \"B=2\"]"
         );
+        assert_eq!(
+            CniArgs::parse("A=\u{1b}[0m").unwrap_err().to_string(),
+            r#"ARGS: unknown args ["A=\x1b[0m"]"#
+        );
         for yes in ["1", "true", "TRUE"] {
             assert!(CniArgs::parse(&format!("A=1;IgnoreUnknown={yes}")).is_ok());
         }
@@ -136,6 +142,10 @@ mod tests {
             );
         }
         assert_eq!(CniArgs::parse("").unwrap(), CniArgs::default());
+        assert_eq!(
+            CniArgs::parse("A\u{1}").unwrap_err().to_string(),
+            r#"ARGS: invalid pair "A\x01""#
+        );
     }
 
     proptest! {

@@ -22,6 +22,7 @@ pub mod net_conf;
 pub mod netns;
 pub mod plugin;
 pub mod pools;
+pub mod quoted;
 pub mod request;
 pub mod settings;
 pub mod spec;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Code, Error};
+use crate::quoted::Quoted;
 
 /// A version of the CNI specification that this plugin speaks, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +60,8 @@ impl SpecVersion {
             .find(|known| known.as_str() == version)
             .ok_or_else(|| {
                 Error::new(Code::IncompatibleVersion, "incompatible CNI versions").with_details(format!(
-                    "config is {version:?}, plugin supports {}; set cniVersion to one of these",
+                    "config is {}, plugin supports {}; set cniVersion to one of these",
+                    Quoted(version),
                     supported()
                 ))
             })
