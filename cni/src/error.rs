@@ -28,6 +28,34 @@ pub enum Code {
     Internal = 999,
 }
 
+impl Code {
+    /// Every code, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::IncompatibleVersion,
+        Self::InvalidEnvironment,
+        Self::Io,
+        Self::Decoding,
+        Self::InvalidNetworkConfig,
+        Self::InvalidNetns,
+        Self::TryAgainLater,
+        Self::NotAvailable,
+        Self::Internal,
+    ];
+}
+
+// Whoever adds a code stops here, and adds it to `ALL` as well.
+const _: fn(Code) = |code| match code {
+    Code::IncompatibleVersion
+    | Code::InvalidEnvironment
+    | Code::Io
+    | Code::Decoding
+    | Code::InvalidNetworkConfig
+    | Code::InvalidNetns
+    | Code::TryAgainLater
+    | Code::NotAvailable
+    | Code::Internal => {}
+};
+
 /// A failed verb. Its JSON goes to standard output; the process then exits with 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
