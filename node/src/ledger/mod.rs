@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// Replaces the table. Reservations stay whatever it says; pools without configuration and reservations are
-    /// forgotten, with the place where they stopped.
+    /// forgotten, with the place where they stopped, if it knows all pools of their kind.
     pub fn set_table(&mut self, table: Table) {
         let Table {
             known,
@@ -82,8 +82,18 @@ impl Ledger {
                 .or_default()
                 .configure(Some(config), neighbours);
         }
-        self.pools
-            .retain(|_, pool| pool.config.is_some() || !pool.reserved.is_empty());
+        self.pools.retain(|key, pool| {
+            pool.config.is_some() || !pool.reserved.is_empty() || !known.is_whole(key.kind())
+        });
+    }
+
+    /// Whether [`Ledger::set_table`] with `table` would forget anything.
+    #[must_use]
+    pub fn forgets_under(&self, table: &Table) -> bool {
+        self.pools.iter().any(|(key, pool)| {
+            let is_configured = table.pools.contains_key(key);
+            !is_configured && pool.reserved.is_empty() && table.known.is_whole(key.kind())
+        })
     }
 
     /// The table in force.
@@ -109,7 +119,7 @@ impl Ledger {
         self.pools.values().filter_map(|pool| pool.config.as_ref())
     }
 
-    /// Pools that are only remembered for their reservations.
+    /// Pools that are only remembered, for their reservations or for the place where they stopped.
     pub fn unconfigured(&self) -> impl Iterator<Item = &PoolKey> {
         self.pools
             .iter()
@@ -127,6 +137,11 @@ impl Ledger {
     #[must_use]
     pub fn snapshot(&self, key: &PoolKey) -> &str {
         self.pools.get(key).map_or("", |pool| &pool.snapshot)
+    }
+
+    /// Records that the store remembers something of a pool.
+    pub fn remember(&mut self, key: &PoolKey) {
+        self.pools.entry(key.clone()).or_default();
     }
 
     /// Records that `last` was handed out to somebody who asked for any address of the pool.

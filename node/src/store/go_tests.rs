@@ -305,10 +305,10 @@ fn a_pool_that_is_only_configured_is_none_to_the_go_daemon() {
     let transaction = store.begin().unwrap();
     transaction
         .set_table(
-            &[
+            &table([
                 pool("p", "10.0.0.1", "10.0.0.9"),
                 pool("q", "10.1.0.1", "10.1.0.9"),
-            ],
+            ]),
             "now",
         )
         .unwrap();

@@ -41,6 +41,7 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
     };
     ledger.set_table(Table::of(table(connection)?, knowledge));
     for memory in memories(connection)? {
+        ledger.remember(&memory.key);
         if let Some(last) = memory.last_reserved {
             ledger.set_last(&memory.key, last);
         }

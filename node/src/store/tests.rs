@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::file_lock::try_flock;
-use crate::ledger::testing::{add, key, pool};
+use crate::ledger::testing::{add, key, pool, table};
 use crate::table::{Knowledge, Known};
 
 /// Makes the database refuse to grow beyond so many pages, as a full disk does.
@@ -59,7 +59,7 @@ fn filled(path: &Path, count: u32) {
     let (store, _) = open(path).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction
-        .set_table(&[pool("p", "10.0.0.0", "10.0.255.255")], "now")
+        .set_table(&table([pool("p", "10.0.0.0", "10.0.255.255")]), "now")
         .unwrap();
     for n in 0..count {
         let call = add(&format!("container-{n}"), &["p"]);

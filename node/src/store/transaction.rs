@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
 use rpc::journal::Stamp;
 use rusqlite::params;
@@ -10,6 +9,7 @@ use rusqlite::params;
 use super::schema::TABLE_KNOWN;
 use crate::call::AllocateCall;
 use crate::reservation::{Reservation, RowId};
+use crate::table::Table;
 
 /// A reservation to be made.
 #[derive(Clone, Copy, Debug)]
@@ -118,32 +118,42 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Records the table of pools, which came at `now`. What is in no table and has no reservations is forgotten.
-    pub fn set_table<'a>(
-        &self,
-        table: impl IntoIterator<Item = &'a NodePool>,
-        now: &str,
-    ) -> rusqlite::Result<()> {
+    /// Records the table of pools, which came at `now`. What is not in it and has no reservations is forgotten, if it knows
+    /// all pools of that kind.
+    pub fn set_table(&self, table: &Table, now: &str) -> rusqlite::Result<()> {
         self.0.execute("UPDATE pools SET config = NULL", [])?;
         let mut put = self.0.prepare_cached(
             "INSERT INTO pools (pool, config) VALUES (?1, ?2)
              ON CONFLICT (pool) DO UPDATE SET config = excluded.config",
         )?;
-        for pool in table {
+        for pool in table.pools.values() {
             let config = serde_json::to_string(pool)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
             put.execute(params![pool.key.as_str(), config])?;
         }
-        self.0.execute(
-            "DELETE FROM pools
-             WHERE config IS NULL AND NOT EXISTS (SELECT 1 FROM reservations WHERE pool = pools.pool)",
-            [],
-        )?;
+        for key in self.unused_pools()? {
+            if table.known.is_whole(key.kind()) {
+                self.0
+                    .prepare_cached("DELETE FROM pools WHERE pool = ?1")?
+                    .execute([key.as_str()])?;
+            }
+        }
         self.0.execute(
             "INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)",
             [TABLE_KNOWN, now],
         )?;
         Ok(())
+    }
+
+    /// Those that this node has nothing of.
+    fn unused_pools(&self) -> rusqlite::Result<Vec<PoolKey>> {
+        self.0
+            .prepare_cached(
+                "SELECT pool FROM pools
+                 WHERE config IS NULL AND NOT EXISTS (SELECT 1 FROM reservations WHERE pool = pools.pool)",
+            )?
+            .query_map([], |row| row.get(0).map(PoolKey::from_text))?
+            .collect()
     }
 
     /// Brings the changes to stable storage. On failure they may be there or not, but for a full disk: then they are not.

@@ -43,6 +43,12 @@ impl Known {
         }
     }
 
+    /// Whether a pool of this kind that isn't known doesn't exist.
+    #[must_use]
+    pub fn is_whole(&self, kind: PoolKind) -> bool {
+        self.of(kind) == Knowledge::Synced
+    }
+
     /// From now on a cache knows all pools of this kind.
     pub fn synced(&mut self, kind: PoolKind) {
         match kind {

@@ -151,11 +151,12 @@ impl<'a> Batch<'a> {
     /// Does nothing to the store if it holds these pools already, as it does after most starts, and whenever only other
     /// nodes' ranges change.
     pub(super) fn set_table(&mut self, table: &Table) -> Result<(), Failure> {
-        let is_stored = self.ledger.known().is_anything() && self.ledger.configs().eq(table.pools.values());
+        let is_stored = self.ledger.known().is_anything()
+            && self.ledger.configs().eq(table.pools.values())
+            && !self.ledger.forgets_under(table);
         if !is_stored {
             self.room.clone()?;
-            self.transaction
-                .set_table(table.pools.values(), &self.time.time_of_day)?;
+            self.transaction.set_table(table, &self.time.time_of_day)?;
             self.changes += table.pools.len() + 1;
         }
         self.ledger.set_table(table.clone());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use api::node_pool::NodePool;
-use api::pool_key::PoolKind;
+use api::pool_key::{PoolKey, PoolKind};
 use api::range::{Range, number};
 use ipnet::IpNet;
 use tonic::Code;
@@ -213,9 +213,12 @@ impl Model {
             .iter()
             .map(|pool| (pool.config.key.to_string(), pool.clone()))
             .collect();
-        let (table, held) = (&self.table, &self.held);
-        self.last
-            .retain(|name, _| table.contains_key(name) || held.iter().any(|h| h.pool == *name));
+        let is_held = |name: &str| self.held.iter().any(|h| h.pool == name);
+        let may_exist = |name: &str| {
+            let kind = PoolKey::from_text(name.to_owned()).kind();
+            self.table.contains_key(name) || known.of(kind) != Knowledge::Synced
+        };
+        self.last.retain(|name, _| may_exist(name) || is_held(name));
     }
 
     /// Where what is held lies, if not where it should.

@@ -2,6 +2,7 @@
 
 mod failures;
 mod garbage;
+mod places;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
