@@ -92,7 +92,8 @@ pub struct CIDRPoolStaticAllocation {
 /// Which node has which prefix.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CIDRPoolStatus {
-    /// Prefixes that nodes have, sorted by node name. An entry stands until its node can no longer use it.
+    /// Prefixes that nodes have, sorted by node name. An entry stands until an administrator removes it, whatever became of
+    /// its node and of the spec.
     #[serde(default)]
     pub allocations: Vec<CIDRPoolAllocation>,
     /// What the controller has to say about the pool: `SpecValid`, `NodesAllocated`, `StaleAllocations`.

@@ -7,12 +7,16 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::NodeSelector;
 use kube::ResourceExt;
 
-use crate::cidrpool::{CIDRPool, CIDRPoolSpec, CIDRPoolStaticAllocation};
+use crate::cidrpool::{CIDRPool, CIDRPoolSpec};
 use crate::layout::{Exclusions, Layout};
-use crate::range::{Range, parse_address};
-use crate::spec_rules::{self, gateway_at, given};
+use crate::range::Range;
+use crate::spec_rules::{self, gateway_at};
 use crate::subnet::Subnet;
 use crate::validate::{self, Faults, FieldErrors};
+
+mod statics;
+
+pub use statics::StaticAllocation;
 
 /// What a valid CIDRPool says.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,17 +44,6 @@ pub struct CidrPoolConfig {
     pub default_gateway: bool,
     /// Destinations that pods reach through the gateway, of the pool's family. Only with a gateway.
     pub routes: Vec<IpNet>,
-}
-
-/// A prefix that is kept for a node, or from all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaticAllocation {
-    /// The node. `None`: no node gets it.
-    pub node: Option<String>,
-    /// The prefix.
-    pub prefix: Subnet,
-    /// Its gateway, if it has one of its own.
-    pub gateway: Option<IpAddr>,
 }
 
 impl CidrPoolConfig {
@@ -201,7 +194,7 @@ impl Gridded {
         Self {
             excluded_ranges: spec_rules::exclusions(&spec.exclusions, Some(grid.cidr), faults),
             excluded_indexes: spec_rules::index_exclusions(&spec.per_node_exclusions, max, "subnet", faults),
-            static_allocations: static_allocations(spec, grid, faults),
+            static_allocations: statics::parse(&spec.static_allocations, grid.cidr, grid.length, faults),
         }
     }
 }
@@ -211,84 +204,6 @@ impl Gridded {
 pub fn prefix_of(block: &Range, length: u8) -> Option<Subnet> {
     let prefix = Subnet::of(block.first(), length)?;
     (prefix.addresses() == *block).then_some(prefix)
-}
-
-fn static_allocations(spec: &CIDRPoolSpec, grid: Grid, faults: &mut Faults) -> Vec<StaticAllocation> {
-    let mut nodes: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut prefixes: BTreeMap<IpNet, usize> = BTreeMap::new();
-    let mut parsed = Vec::with_capacity(spec.static_allocations.len());
-    for (i, allocation) in spec.static_allocations.iter().enumerate() {
-        if !allocation.node_name.is_empty() {
-            *nodes.entry(&allocation.node_name).or_default() += 1;
-        }
-        if let Some(prefix) = Subnet::parse_exact(&allocation.prefix) {
-            *prefixes.entry(prefix.net()).or_default() += 1;
-        }
-        parsed.extend(static_allocation(i, allocation, grid, faults));
-    }
-    let field = "spec.staticAllocations";
-    for (node, _) in nodes.iter().filter(|(_, count)| **count > 1) {
-        let detail = format!("contains multiple entries for node {node}");
-        faults.invalid(field, &spec.static_allocations, detail);
-    }
-    for (prefix, _) in prefixes.iter().filter(|(_, count)| **count > 1) {
-        let detail = format!("contains multiple entries for prefix {prefix}");
-        faults.invalid(field, &spec.static_allocations, detail);
-    }
-    parsed
-}
-
-/// One entry, or the first rule that it breaks.
-fn static_allocation(
-    i: usize,
-    allocation: &CIDRPoolStaticAllocation,
-    grid: Grid,
-    faults: &mut Faults,
-) -> Option<StaticAllocation> {
-    let field = |name: &str| format!("spec.staticAllocations[{i}].{name}");
-    let mut refuse = |name: &str, value: &str, detail: &str| {
-        faults.invalid(field(name), value, detail);
-    };
-    let text = &allocation.prefix;
-    let Some(prefix) = Subnet::parse(text) else {
-        refuse("prefix", text, "is not a valid network prefix");
-        return None;
-    };
-    if Subnet::parse_exact(text).is_none() {
-        refuse("prefix", text, "network prefix has host bits set");
-        return None;
-    }
-    if !grid.cidr.contains(prefix.net().addr()) {
-        refuse("prefix", text, "prefix is not part of the pool cidr");
-        return None;
-    }
-    if prefix.prefix_len() != grid.length {
-        refuse(
-            "prefix",
-            text,
-            "prefix size doesn't match spec.perNodeNetworkPrefix",
-        );
-        return None;
-    }
-    let gateway = match given(Some(&allocation.gateway)) {
-        None => None,
-        Some(text) => {
-            let Some(gateway) = parse_address(text) else {
-                refuse("gateway", text, "is not a valid IP");
-                return None;
-            };
-            if !prefix.contains(gateway) {
-                refuse("gateway", text, "is outside of the node prefix");
-                return None;
-            }
-            Some(gateway)
-        }
-    };
-    Some(StaticAllocation {
-        node: given(Some(&allocation.node_name)).map(str::to_owned),
-        prefix,
-        gateway,
-    })
 }
 
 #[cfg(test)]
@@ -383,6 +298,19 @@ mod tests {
                 ],
             ),
             (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 1, "defaultGateway": true,
+                    "nodeSelector": {"nodeSelectorTerms": []}, "routes": [{"dst": "fd00::/8"}, {"dst": "0.0.0.0/0"}]}),
+                vec![
+                    text("spec.nodeSelectorTerms: Required value: must have at least one node selector term"),
+                    text(
+                        r#"spec.routes[0].dst: Invalid value: "fd00::/8": is not same address family IPv4/IPv6"#,
+                    ),
+                    text(
+                        r#"spec.routes[1].dst: Invalid value: "0.0.0.0/0": default route is not allowed if 'defaultGateway' is true"#,
+                    ),
+                ],
+            ),
+            (
                 json!({"cidr": "10.0.0.1/16", "perNodeNetworkPrefix": 24}),
                 vec![text(
                     r#"spec.cidr: Invalid value: "10.0.0.1/16": network prefix has host bits set"#,
@@ -446,64 +374,12 @@ mod tests {
     }
 
     #[test]
-    fn every_static_allocation_says_the_first_rule_that_it_breaks() {
-        let entry = |value: Value| {
-            let spec =
-                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "staticAllocations": [value]});
-            parse(&spec).unwrap_err()
-        };
-        for (value, expected) in [
-            (
-                json!({"prefix": "x"}),
-                r#"prefix: Invalid value: "x": is not a valid network prefix"#,
-            ),
-            (
-                json!({"prefix": "10.0.5.1/24"}),
-                r#"prefix: Invalid value: "10.0.5.1/24": network prefix has host bits set"#,
-            ),
-            (
-                json!({"prefix": "fd00::/24"}),
-                r#"prefix: Invalid value: "fd00::/24": prefix is not part of the pool cidr"#,
-            ),
-            (
-                json!({"prefix": "10.1.0.0/24"}),
-                r#"prefix: Invalid value: "10.1.0.0/24": prefix is not part of the pool cidr"#,
-            ),
-            (
-                json!({"prefix": "10.0.0.0/25"}),
-                r#"prefix: Invalid value: "10.0.0.0/25": prefix size doesn't match spec.perNodeNetworkPrefix"#,
-            ),
-            (
-                json!({"prefix": "10.0.0.0/24", "gateway": "x"}),
-                r#"gateway: Invalid value: "x": is not a valid IP"#,
-            ),
-            (
-                json!({"prefix": "10.0.0.0/24", "gateway": "10.0.1.1"}),
-                r#"gateway: Invalid value: "10.0.1.1": is outside of the node prefix"#,
-            ),
-        ] {
-            assert_eq!(entry(value), [format!("spec.staticAllocations[0].{expected}")]);
-        }
-    }
-
-    #[test]
-    fn a_node_and_a_prefix_are_allocated_once() {
-        let errors = parse(
-            &json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "staticAllocations": [
-            {"nodeName": "a", "prefix": "10.0.0.0/24"}, {"nodeName": "a", "prefix": "10.0.1.0/24"},
-            {"nodeName": "b", "prefix": "10.0.1.0/24"}]}),
-        )
-        .unwrap_err();
-        let ends: Vec<&str> = errors
-            .iter()
-            .filter_map(|error| error.rsplit("]: ").next())
-            .collect();
+    fn a_name_that_no_network_can_have_is_refused() {
+        let spec = json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24});
+        let pool = CIDRPool::new("_rail", serde_json::from_value(spec).unwrap());
         assert_eq!(
-            ends,
-            [
-                "contains multiple entries for node a",
-                "contains multiple entries for prefix 10.0.1.0/24"
-            ]
+            CidrPoolConfig::parse(&pool).unwrap_err().to_string(),
+            r#"metadata.name: Invalid value: "_rail": invalid CIDR pool name, should be compatible with CNI network name"#
         );
     }
 }

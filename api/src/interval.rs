@@ -114,6 +114,21 @@ impl IntervalSet {
         self.interval_at(member).map(|(_, end)| end)
     }
 
+    /// What the set has of the integers from `first` to `last`, as intervals in ascending order.
+    pub(crate) fn within(&self, first: u128, last: u128) -> impl Iterator<Item = (u128, u128)> + '_ {
+        let reaches_in = self.intervals.range(..first).next_back();
+        reaches_in
+            .filter(|(_, l)| **l >= first)
+            .into_iter()
+            .chain(
+                (first <= last)
+                    .then(|| self.intervals.range(first..=last))
+                    .into_iter()
+                    .flatten(),
+            )
+            .map(move |(&f, &l)| (f.max(first), l.min(last)))
+    }
+
     /// The intervals in ascending order, as first and last.
     pub fn iter(&self) -> impl Iterator<Item = (u128, u128)> + '_ {
         self.intervals.iter().map(|(&f, &l)| (f, l))
@@ -178,6 +193,9 @@ mod tests {
                 model.range(n..).next().map(|m| base + m)
             );
             for m in n..SPAN {
+                let within: Vec<u128> = set.within(base + n, base + m).flat_map(|(f, l)| f..=l).collect();
+                let expected: Vec<u128> = model.range(n..=m).map(|i| base + i).collect();
+                prop_assert_eq!(within, expected);
                 prop_assert_eq!(
                     set.covers(base + n, base + m),
                     (n..=m).all(|i| model.contains(&i))

@@ -69,7 +69,8 @@ pub struct IPPoolSpec {
 /// Which node has which block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IPPoolStatus {
-    /// Blocks that nodes have, sorted by node name. An entry stands until its node can no longer use it.
+    /// Blocks that nodes have, sorted by node name. An entry stands until an administrator removes it, whatever became of
+    /// its node and of the spec.
     #[serde(default)]
     pub allocations: Vec<Allocation>,
     /// What the controller has to say about the pool: `SpecValid`, `NodesAllocated`, `StaleAllocations`.

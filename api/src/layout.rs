@@ -88,7 +88,7 @@ impl Layout {
     #[must_use]
     pub fn is_excluded(&self, block: &Range, exclusions: &Exclusions) -> bool {
         let (first, last) = self.judged(block);
-        exclusions.of(block).covers(first, last)
+        exclusions.cover(first, last)
     }
 
     fn judged(&self, block: &Range) -> (u128, u128) {
@@ -99,7 +99,7 @@ impl Layout {
     /// The blocks that can be dealt, lowest first: those that hold no address of `taken`, that `exclusions` leave at
     /// least one address of, and that are not just the gateway.
     ///
-    /// Each step costs as much as there are intervals to skip, never as much as there are addresses or blocks.
+    /// Each step costs as much as there are intervals in the way, never as much as there are addresses or blocks.
     pub fn free_blocks<'a>(
         &'a self,
         taken: &'a IntervalSet,
@@ -181,15 +181,23 @@ impl Exclusions {
             let f = first.checked_add(f)?;
             (f <= last).then(|| (f, first.saturating_add(l).min(last)))
         });
-        self.within(block).chain(by_index).collect()
+        self.addresses.within(first, last).chain(by_index).collect()
     }
 
-    fn within(&self, block: &Range) -> impl Iterator<Item = (u128, u128)> + '_ {
-        let (first, last) = block.numbers();
-        self.addresses
-            .iter()
-            .filter(move |(f, l)| *f <= last && *l >= first)
-            .map(move |(f, l)| (f.max(first), l.min(last)))
+    /// Whether they leave nothing from `first`, with which a block begins, to `last`. It ends at the first address that is
+    /// left.
+    fn cover(&self, first: u128, last: u128) -> bool {
+        let mut next = first;
+        loop {
+            let by_address = self.addresses.interval_at(next).map(|(_, end)| end);
+            let by_index = self.indexes.interval_at(next - first);
+            let by_index = by_index.map(|(_, end)| first.saturating_add(end));
+            match by_address.max(by_index) {
+                None => return false,
+                Some(end) if end >= last => return true,
+                Some(end) => next = end + 1,
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What makes a spec invalid, said of the field that is wrong. The rules are those of contract B.12, in its words.
 
-use std::fmt;
+use std::{fmt, io};
 
 use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
@@ -23,6 +23,8 @@ pub enum Fault {
     Required(String),
     /// It has a value and can't have one.
     Forbidden(String),
+    /// So many more rules are broken than are said one by one.
+    More(usize),
 }
 
 impl fmt::Display for Fault {
@@ -31,6 +33,7 @@ impl fmt::Display for Fault {
             Self::Invalid(value, detail) => write!(f, "Invalid value: {value}: {detail}"),
             Self::Required(detail) => write!(f, "Required value: {detail}"),
             Self::Forbidden(detail) => write!(f, "Forbidden: {detail}"),
+            Self::More(count) => write!(f, "Invalid: {count} more rules are broken"),
         }
     }
 }
@@ -51,9 +54,18 @@ impl fmt::Display for FieldErrors {
     }
 }
 
+/// So much of a value is repeated when it is said to be invalid, in bytes: it may be a list with thousands of entries.
+const REPEATED: usize = 512;
+
+/// So many broken rules of one object are said one by one.
+const SAID: usize = 100;
+
 /// Collects the faults of one object.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<FieldError>);
+pub(crate) struct Faults {
+    said: Vec<FieldError>,
+    more: usize,
+}
 
 impl Faults {
     pub(crate) fn invalid(
@@ -62,31 +74,72 @@ impl Faults {
         value: impl serde::Serialize,
         detail: impl Into<String>,
     ) {
-        let value = serde_json::to_string(&value).unwrap_or_default();
-        self.push(field, Fault::Invalid(value, detail.into()));
+        self.push(field, || Fault::Invalid(beginning(&value), detail.into()));
     }
 
     fn required(&mut self, field: impl Into<String>, detail: &str) {
-        self.push(field, Fault::Required(detail.to_owned()));
+        self.push(field, || Fault::Required(detail.to_owned()));
     }
 
     pub(crate) fn forbidden(&mut self, field: impl Into<String>, detail: &str) {
-        self.push(field, Fault::Forbidden(detail.to_owned()));
+        self.push(field, || Fault::Forbidden(detail.to_owned()));
     }
 
-    fn push(&mut self, field: impl Into<String>, fault: Fault) {
-        self.0.push(FieldError {
-            field: field.into(),
-            fault,
-        });
+    fn push(&mut self, field: impl Into<String>, fault: impl FnOnce() -> Fault) {
+        if self.said.len() < SAID {
+            self.said.push(FieldError {
+                field: field.into(),
+                fault: fault(),
+            });
+        } else {
+            self.more += 1;
+        }
     }
 
     /// `value`, if no fault was found.
-    pub(crate) fn or<T>(self, value: Option<T>) -> Result<T, FieldErrors> {
+    pub(crate) fn or<T>(mut self, value: Option<T>) -> Result<T, FieldErrors> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(FieldErrors(self.0)),
+            Some(value) if self.said.is_empty() => Ok(value),
+            _ => {
+                if self.more > 0 {
+                    self.said.push(FieldError {
+                        field: "spec".to_owned(),
+                        fault: Fault::More(self.more),
+                    });
+                }
+                Err(FieldErrors(self.said))
+            }
         }
+    }
+}
+
+/// `value` as JSON, as far as it is repeated. It costs no more than what is repeated.
+fn beginning(value: &impl serde::Serialize) -> String {
+    let mut json = Beginning(Vec::new());
+    let whole = serde_json::to_writer(&mut json, value).is_ok();
+    let mut text = String::from_utf8_lossy(&json.0).into_owned();
+    if !whole {
+        text.push_str(" ...");
+    }
+    text
+}
+
+/// Takes the first bytes, and fails from then on.
+struct Beginning(Vec<u8>);
+
+impl io::Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match bytes.len().min(REPEATED - self.0.len()) {
+            0 if !bytes.is_empty() => Err(io::ErrorKind::WriteZero.into()),
+            room => {
+                self.0.extend_from_slice(&bytes[..room]);
+                Ok(room)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -81,41 +81,56 @@ mod tests {
         definition::<IPPool>(&cel::ippool(), Rules::Cel).unwrap()
     }
 
+    fn cidrpool() -> Value {
+        definition::<CIDRPool>(&cel::cidrpool(), Rules::Cel).unwrap()
+    }
+
+    fn root_of(crd: &Value) -> Value {
+        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
     fn root() -> Value {
-        ippool()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+        root_of(&ippool())
     }
 
     /// Contract B.12: what an existing client of the Go version's CRD can rely on.
     #[test]
     fn names_scope_and_columns_are_those_of_the_go_version() {
-        let crd = ippool();
-        assert_eq!(crd["metadata"]["name"], "ippools.nv-ipam.nvidia.com");
-        assert_eq!(crd["spec"]["group"], "nv-ipam.nvidia.com");
-        assert_eq!(crd["spec"]["scope"], "Namespaced");
-        assert_eq!(
-            crd["spec"]["names"],
-            json!({"kind": "IPPool", "listKind": "IPPoolList", "plural": "ippools", "singular": "ippool"})
-        );
-        let version = &crd["spec"]["versions"][0];
-        assert_eq!(version["name"], "v1alpha1");
-        assert_eq!(version["subresources"], json!({"status": {}}));
-        assert_eq!(
-            version["additionalPrinterColumns"],
-            json!([
-                {"name": "Subnet", "type": "string", "jsonPath": ".spec.subnet"},
-                {"name": "Gateway", "type": "string", "jsonPath": ".spec.gateway"},
-                {"name": "Block Size", "type": "integer", "jsonPath": ".spec.perNodeBlockSize"},
-            ])
-        );
+        let ippool_columns = json!([
+            {"name": "Subnet", "type": "string", "jsonPath": ".spec.subnet"},
+            {"name": "Gateway", "type": "string", "jsonPath": ".spec.gateway"},
+            {"name": "Block Size", "type": "integer", "jsonPath": ".spec.perNodeBlockSize"},
+        ]);
+        let cidrpool_columns = json!([
+            {"name": "CIDR", "type": "string", "jsonPath": ".spec.cidr"},
+            {"name": "Gateway index", "type": "string", "jsonPath": ".spec.gatewayIndex"},
+            {"name": "Per Node Network Prefix", "type": "integer", "jsonPath": ".spec.perNodeNetworkPrefix"},
+        ]);
+        for (crd, kind, columns) in [
+            (ippool(), "IPPool", ippool_columns),
+            (cidrpool(), "CIDRPool", cidrpool_columns),
+        ] {
+            let singular = kind.to_lowercase();
+            let plural = format!("{singular}s");
+            assert_eq!(crd["metadata"]["name"], format!("{plural}.nv-ipam.nvidia.com"));
+            assert_eq!(crd["spec"]["group"], "nv-ipam.nvidia.com");
+            assert_eq!(crd["spec"]["scope"], "Namespaced");
+            let list_kind = format!("{kind}List");
+            assert_eq!(
+                crd["spec"]["names"],
+                json!({"kind": kind, "listKind": list_kind, "plural": plural, "singular": singular})
+            );
+            let version = &crd["spec"]["versions"][0];
+            assert_eq!(version["name"], "v1alpha1");
+            assert_eq!(version["subresources"], json!({"status": {}}));
+            assert_eq!(version["additionalPrinterColumns"], columns, "{kind}");
+        }
     }
 
     #[test]
     fn required_fields_are_those_of_the_go_version() {
-        let root = root();
-        let at = |path: &str| root.pointer(path).unwrap_or(&Value::Null).clone();
-        assert_eq!(at("/required"), json!(["spec"]));
-        for (path, required) in [
-            ("/properties/spec", json!(["perNodeBlockSize", "subnet"])),
+        let of_both = [
+            ("", json!(["spec"])),
             (
                 "/properties/spec/properties/exclusions/items",
                 json!(["endIP", "startIP"]),
@@ -126,12 +141,31 @@ mod tests {
             ),
             ("/properties/spec/properties/routes/items", json!(["dst"])),
             ("/properties/status", json!(["allocations"])),
+        ];
+        let of_ippool = [
+            ("/properties/spec", json!(["perNodeBlockSize", "subnet"])),
             (
                 "/properties/status/properties/allocations/items",
                 json!(["endIP", "nodeName", "startIP"]),
             ),
-        ] {
-            assert_eq!(at(&format!("{path}/required")), required, "{path}");
+        ];
+        let of_cidrpool = [
+            ("/properties/spec", json!(["cidr", "perNodeNetworkPrefix"])),
+            (
+                "/properties/spec/properties/staticAllocations/items",
+                json!(["prefix"]),
+            ),
+            (
+                "/properties/status/properties/allocations/items",
+                json!(["nodeName", "prefix"]),
+            ),
+        ];
+        let (ippool, cidrpool) = (root_of(&ippool()), root_of(&cidrpool()));
+        for (root, own) in [(&ippool, &of_ippool[..]), (&cidrpool, &of_cidrpool[..])] {
+            for (path, required) in of_both.iter().chain(own) {
+                let found = root.pointer(&format!("{path}/required"));
+                assert_eq!(found, Some(required), "{path}");
+            }
         }
     }
 
@@ -153,9 +187,7 @@ mod tests {
             let printed = without_text(&index["properties"][name]).to_string();
             assert_eq!(printed, r#"{"format":"int32","minimum":0,"type":"integer"}"#);
         }
-        let cidrpool = &definition::<CIDRPool>(&cel::cidrpool(), Rules::Cel).unwrap();
-        let spec =
-            &cidrpool["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        let spec = root_of(&cidrpool())["properties"]["spec"]["properties"].clone();
         for name in ["gatewayIndex", "perNodeNetworkPrefix"] {
             assert_eq!(
                 without_text(&spec[name]),

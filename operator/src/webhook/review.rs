@@ -116,7 +116,7 @@ fn invalid(group: &str, kind: &str, name: &str, errors: &FieldErrors) -> Status 
 
 fn cause(error: &FieldError) -> StatusCause {
     let reason = match &error.fault {
-        Fault::Invalid(..) => "FieldValueInvalid",
+        Fault::Invalid(..) | Fault::More(_) => "FieldValueInvalid",
         Fault::Required(_) => "FieldValueRequired",
         Fault::Forbidden(_) => "FieldValueForbidden",
     };
