@@ -9,6 +9,7 @@ mod caller;
 mod gauges;
 mod horizon;
 mod queue;
+mod room;
 mod thread;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::batch::{Batch, BatchTime, Failure, Setback, View};
 use super::gauges::AddressGauges;
 use super::horizon::Horizon;
 use super::queue::{Job, Write};
+use super::room::Room;
 use super::{Fatal, Parts};
 use crate::clock::Clock;
 use crate::journal::{Journal, Pending};
@@ -25,26 +26,17 @@ const MAX_BATCH: usize = 256;
 /// How long the thread waits for a request before it looks after journal and log.
 const TICK: Duration = Duration::from_millis(500);
 
-/// So many changed rows stay in the log at most, while requests come without a pause. Alone in its commit, each is five
-/// pages: the log stays within the room that is kept for it.
-const MAX_UNMOVED: usize = 200;
-
 pub(super) struct Thread<C> {
     store: Store,
     ledger: Ledger,
     journal: Option<Journal>,
     metrics: Metrics,
     clock: C,
-    /// Why nothing may be added, if so.
-    room: Result<(), Refusal>,
+    room: Room,
     /// Another program had the store locked when it was last to be changed.
     locked: bool,
-    /// Changed rows that are in the log only.
-    unmoved: usize,
     horizon: Horizon,
     gauges: AddressGauges,
-    /// When it was last looked whether there is room again.
-    looked: Instant,
 }
 
 impl<C: Clock> Thread<C> {
@@ -62,19 +54,17 @@ impl<C: Clock> Thread<C> {
             ledger,
             journal,
             clock,
-            room: Ok(()),
+            room: Room::new(),
             locked: false,
-            unmoved: 0,
             horizon,
             gauges: AddressGauges::new(metrics.addresses.clone()),
             metrics,
-            looked: Instant::now(),
         }
     }
 
     /// Serves until it is told to stop, or nobody is left to ask.
     pub(super) fn run(mut self, queue: &Receiver<Job>) -> Result<(), Fatal> {
-        self.keep_room();
+        self.room.keep(&self.store);
         self.gauges.show(&self.ledger);
         loop {
             let (jobs, stop) = collect(queue);
@@ -83,14 +73,7 @@ impl<C: Clock> Thread<C> {
                 return Err(self.displaced(jobs, displaced));
             }
             self.serve(jobs)?;
-            // With nobody waiting, or before the log gets long, or to make the most of the room that is left.
-            if self.unmoved > 0 && (idle || self.unmoved >= MAX_UNMOVED || self.room.is_err()) {
-                self.checkpoint();
-                self.keep_room();
-            } else if self.room.is_err() && self.looked.elapsed() >= TICK {
-                self.looked = Instant::now();
-                self.keep_room();
-            }
+            self.room.look_after(&self.store, idle);
             if stop {
                 if let Err(error) = self.store.close() {
                     tracing::warn!(%error, "the store was not closed cleanly; nothing is lost, the next start reads its log");
@@ -150,9 +133,9 @@ impl<C: Clock> Thread<C> {
     ) -> Result<(), Fatal> {
         let mut result = self.commit(&mut writes, &pending, time);
         if let Err(Setback::Full(cause)) = &result {
-            self.out_of_room(cause);
+            self.room.ran_out(&self.store, cause);
             // Once more: what adds is refused now, and what releases has the room of the log, from its start again.
-            self.checkpoint();
+            self.room.checkpoint(&self.store);
             result = self.commit(&mut writes, &pending, time);
         }
         match result {
@@ -175,8 +158,8 @@ impl<C: Clock> Thread<C> {
                 Ok(())
             }
             Err(Setback::Full(cause)) => {
-                self.out_of_room(&cause);
-                refuse(writes, &self.full(&cause));
+                let refusal = self.room.ran_out(&self.store, &cause);
+                refuse(writes, &refusal);
                 Ok(())
             }
             Err(Setback::Locked(cause)) => {
@@ -228,7 +211,7 @@ impl<C: Clock> Thread<C> {
             tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
             self.ledger = read(&self.store, self.ledger.table())?;
         }
-        let mut batch = Batch::new(transaction, &mut self.ledger, time, self.room.clone());
+        let mut batch = Batch::new(transaction, &mut self.ledger, time, self.room.verdict());
         let mut released = Vec::with_capacity(pending.len());
         for Pending { entry, .. } in pending {
             match batch.drain(entry) {
@@ -253,7 +236,7 @@ impl<C: Clock> Thread<C> {
             // Before anybody hears of it.
             self.horizon.committed(&self.clock.stamp(), self.ledger.newest());
         }
-        self.unmoved += changes;
+        self.room.changed(changes);
         Ok(released)
     }
 
@@ -263,49 +246,6 @@ impl<C: Clock> Thread<C> {
         self.metrics
             .journal_pending
             .set(i64::try_from(there).unwrap_or(i64::MAX));
-    }
-
-    fn full(&self, cause: &str) -> Refusal {
-        Refusal::StoreFull {
-            store: self.store.path().display().to_string(),
-            cause: cause.to_owned(),
-        }
-    }
-
-    /// From now on nothing is added.
-    fn out_of_room(&mut self, cause: &str) {
-        if self.room.is_ok() {
-            tracing::error!(
-                store = %self.store.path().display(), cause,
-                "no room on the disk: addresses are not handed out until there is, releasing goes on"
-            );
-        }
-        self.room = Err(self.full(cause));
-    }
-
-    /// Sees to it that releasing has its own room on the disk, without which nothing is added.
-    fn keep_room(&mut self) {
-        match self.store.keep_room() {
-            Err(error) => self.out_of_room(&error.to_string()),
-            Ok(()) if self.room.is_err() => {
-                tracing::info!(store = %self.store.path().display(), "there is room on the disk again");
-                self.room = Ok(());
-            }
-            Ok(()) => {}
-        }
-    }
-
-    /// Moves the log into the database. Afterwards the log's room can be used again.
-    fn checkpoint(&mut self) {
-        self.unmoved = 0;
-        match self.store.checkpoint().map_err(Setback::from) {
-            Ok(()) | Err(Setback::Locked(_)) => {}
-            Err(Setback::Full(cause)) => self.out_of_room(&cause),
-            // Every commit is in the log; it just gets longer.
-            Err(Setback::Broken(cause)) => {
-                tracing::error!(store = %self.store.path().display(), cause, "the store's log can't be moved into it");
-            }
-        }
     }
 }
 
