@@ -55,6 +55,12 @@ impl Readiness {
 }
 
 impl Gate {
+    /// Whether what it stands for is there, or why not.
+    pub fn check(&self) -> Result<(), String> {
+        let gates = self.readiness.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.get(self.name).cloned().flatten().map_or(Ok(()), Err)
+    }
+
     /// What it stands for is there.
     pub fn open(&self) {
         self.readiness.set(self.name, None);
@@ -83,6 +89,10 @@ mod tests {
         caches.open();
         assert_eq!(readiness.check(), Ok(()));
         store.close("disk full");
+        assert_eq!(
+            (caches.check(), store.check()),
+            (Ok(()), Err("disk full".to_owned()))
+        );
         assert_eq!(readiness.check(), Err("store: disk full\n".to_owned()));
     }
 }

@@ -5,6 +5,7 @@ mod log;
 mod objects;
 pub mod pods;
 pub mod pools;
+mod synced;
 
 use std::fmt::Debug;
 use std::future;

@@ -15,6 +15,7 @@ use kube::{Api, Client};
 use process::readiness::Gate;
 
 use super::objects::Objects;
+use super::synced::Synced;
 use crate::ledger::Outside;
 use crate::refusal::Refusal;
 use crate::table::{Change, Table};
@@ -58,8 +59,7 @@ impl PoolWatch {
             in_force: self.writer.table().await?,
             outside: BTreeMap::new(),
             writer: self.writer,
-            synced: self.synced,
-            is_synced: false,
+            synced: Synced::new(self.synced),
             refused: None,
         };
         let mut ippools = Objects::<IPPool>::new(&self.node);
@@ -97,8 +97,7 @@ struct TableKeeper {
     /// Reserved addresses outside of this node's ranges that were reported.
     outside: BTreeMap<(PoolKey, Outside), Vec<IpAddr>>,
     writer: Writer,
-    synced: Gate,
-    is_synced: bool,
+    synced: Synced,
     /// Why the writer didn't take the last table, which was said.
     refused: Option<Refusal>,
 }
@@ -117,6 +116,9 @@ impl TableKeeper {
         if is_news && !self.hand_over(&next).await? {
             return Ok(false);
         }
+        // A table that was refused may also be out of date before it is taken.
+        self.refused = None;
+        self.synced.table_stored();
         self.in_force = next;
         for change in changes {
             match change {
@@ -134,21 +136,14 @@ impl TableKeeper {
     /// Whether the writer took the table.
     async fn hand_over(&mut self, table: &Table) -> Result<bool, Refusal> {
         let refusal = match self.writer.set_table(table.clone()).await {
-            Ok(()) => {
-                self.refused = None;
-                return Ok(true);
-            }
+            Ok(()) => return Ok(true),
             Err(Refusal::Stopping) => return Err(Refusal::Stopping),
             Err(refusal) => refusal,
         };
         if self.refused.as_ref() != Some(&refusal) {
             tracing::warn!("the changed pools can't be stored, so the old ones stay in force: {refusal}");
         }
-        if !self.is_synced {
-            self.synced.close(format!(
-                "known from the API server, but they can't be stored: {refusal}"
-            ));
-        }
+        self.synced.table_refused(&refusal);
         self.refused = Some(refusal);
         Ok(false)
     }
@@ -161,11 +156,9 @@ impl TableKeeper {
             (false, true) => (ippools.are_refused(), Some("IPPools")),
             (false, false) => (false, None),
         };
-        if self.is_synced || !is_synced {
+        if !is_synced || !self.synced.open() {
             return;
         }
-        self.is_synced = true;
-        self.synced.open();
         tracing::info!(
             pools = self.in_force.pools.len(),
             "the pools of this node are known"
