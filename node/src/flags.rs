@@ -38,11 +38,12 @@ pub struct Cli {
     /// a loopback address, tcp://127.0.0.1:9092, that every local process can use.
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         default_value = "unix:///var/lib/cni/nv-ipam/daemon.sock",
         help_heading = DAEMON
     )]
-    pub(crate) bind_address: String,
+    pub bind_address: String,
 
     /// File that holds the reservations. Its folder must exist and outlive the daemon: a reservation that is forgotten is
     /// an address given out twice.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, DirEntry, OpenOptions};
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -44,18 +44,33 @@ impl Journal {
     /// Makes the journal's folder in `socket_folder` if need be, and removes what dead plugins left half-written there.
     pub fn open(socket_folder: &Path) -> io::Result<Self> {
         let folder = socket_folder.join(FOLDER);
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
         match DirBuilder::new().mode(0o700).create(&folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(named(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(named(&folder, &error)),
             _ => {}
         }
-        fs::read_dir(&folder).and_then(remove_abandoned).map_err(named)?;
-        Ok(Self {
+        fs::read_dir(&folder)
+            .and_then(remove_abandoned)
+            .map_err(|error| named(&folder, &error))?;
+        Ok(Self::of(folder))
+    }
+
+    /// The journal in `socket_folder`, if a plugin or a daemon made one. Nothing changes.
+    pub fn existing(socket_folder: &Path) -> io::Result<Option<Self>> {
+        let folder = socket_folder.join(FOLDER);
+        match fs::read_dir(&folder) {
+            Ok(_) => Ok(Some(Self::of(folder))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(named(&folder, &error)),
+        }
+    }
+
+    fn of(folder: PathBuf) -> Self {
+        Self {
             folder,
             given_up: HashSet::new(),
             passed_over: 0,
             unreadable: false,
-        })
+        }
     }
 
     /// The entries in the folder, oldest first within a boot.
@@ -98,6 +113,19 @@ impl Journal {
             }
             _ => {}
         }
+    }
+
+    /// Forgets entries for good when this returns, after what they say is on stable storage.
+    pub fn all_done(&mut self, pending: Vec<Pending>) -> io::Result<()> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        for Pending { path, .. } in pending {
+            fs::remove_file(&path).map_err(|error| named(&path, &error))?;
+        }
+        File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| named(&self.folder, &error))
     }
 
     fn give_up(&mut self, name: OsString) {
@@ -161,6 +189,10 @@ impl Journal {
     }
 }
 
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -210,8 +242,6 @@ fn remove_if_abandoned(file: &DirEntry) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use rpc::journal::Stamp;
     use rpc::v1::IpamParameters;
 
@@ -280,6 +310,33 @@ mod tests {
         fs::remove_file(&file).unwrap();
         assert!(journal.pending().is_empty());
         assert_eq!(journal.passed_over(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_nobody_made_is_not_made_to_look_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for absent in [folder.path().to_owned(), folder.path().join("absent")] {
+            assert!(Journal::existing(&absent).unwrap().is_none());
+            assert!(!absent.join(FOLDER).exists());
+        }
+        fs::create_dir(folder.path().join(FOLDER)).unwrap();
+        for name in ["a.json", "b.json"] {
+            let file = folder.path().join(FOLDER).join(name);
+            fs::write(file, entry(name).encode().unwrap()).unwrap();
+        }
+        let mut journal = Journal::existing(folder.path()).unwrap().unwrap();
+        let pending = journal.pending();
+        assert_eq!(pending.len(), 2);
+        journal.all_done(pending).unwrap();
+        assert!(journal.pending().is_empty());
+        // What can't be removed is told: it may come back.
+        let file = folder.path().join(FOLDER).join("a.json");
+        fs::write(&file, entry("c").encode().unwrap()).unwrap();
+        let pending = journal.pending();
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        let error = journal.all_done(pending).unwrap_err().to_string();
+        assert!(error.contains("a.json"), "{error}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use api::pool_key::PoolKey;
 use clap::{Args, Subcommand, ValueEnum};
 use process::Fatal;
 
+use crate::bind_address::BindAddress;
+use crate::journal::Journal;
 use crate::store::{self, InPlace, StoreLock};
 
 /// What ipam-node does instead of serving.
@@ -65,8 +67,9 @@ enum Output {
 /// Flags of `store export`.
 #[derive(Args, Clone, Debug)]
 pub struct Export {
-    /// Turn the store itself into one that the Go ipam-node starts with, and keep the database as <store-file>.db. The
-    /// daemon must not run. Where that is done already, or there is nothing to do, it succeeds too, so that it can stand
+    /// Turn the store itself into one that the Go ipam-node starts with, and keep the database as <store-file>.db. DELs that
+    /// wait beside the socket of --bind-address, which the Go ipam-node doesn't read, are applied before. The daemon must
+    /// not run. Where that is done already, or there is nothing to do, it succeeds too, so that it can stand
     /// as an init container before a Go ipam-node. Started again, this ipam-node takes over what it finds.
     #[arg(long)]
     in_place: bool,
@@ -85,14 +88,14 @@ pub struct Release {
 }
 
 impl Command {
-    /// Does it, on the store at `store_file`, and says how the process ends.
+    /// Does it, on the store at `store_file` of the daemon that serves at `bind_address`, and says how the process ends.
     #[must_use]
-    pub fn run(self, store_file: &Path) -> ExitCode {
+    pub fn run(self, store_file: &Path, bind_address: &str) -> ExitCode {
         let Self::Store(command) = self;
         let done = match command {
             StoreCommand::List(list) => print_list(store_file, list.output),
             StoreCommand::Export(Export { in_place: false }) => print_export(store_file),
-            StoreCommand::Export(Export { in_place: true }) => export_in_place(store_file),
+            StoreCommand::Export(Export { in_place: true }) => export_in_place(store_file, bind_address),
             StoreCommand::Release(release) => release.run(store_file),
         };
         match done {
@@ -118,15 +121,21 @@ fn print_export(store_file: &Path) -> Result<(), Fatal> {
     print(&store::go_store(store_file)?.print())
 }
 
-fn export_in_place(store_file: &Path) -> Result<(), Fatal> {
+fn export_in_place(store_file: &Path, bind_address: &str) -> Result<(), Fatal> {
     let path = store_file.display();
-    let done = store::export_in_place(StoreLock::take(store_file)?)?;
+    let lock = StoreLock::take(store_file)?;
+    let journal = match bind_address.parse()? {
+        BindAddress::Unix(socket) => Journal::existing(socket.parent().unwrap_or(Path::new("/")))
+            .map_err(|error| format!("can't read the journal of DELs beside the socket: {error}"))?,
+        BindAddress::Tcp(_) => None,
+    };
+    let done = store::export_in_place(lock, journal)?;
     print(&match done {
-        InPlace::Exported(store) => {
+        InPlace::Exported { store, applied } => {
             let entries: usize = store.pools().map(|(_, pool)| pool.entries().count()).sum();
             format!(
-                "the store {path} is one of the Go ipam-node now, with {entries} reservations; the database that it was \
-                 is kept as {path}.db\n"
+                "applied {applied} DELs that waited in the journal; the store {path} is one of the Go ipam-node now, with \
+                 {entries} reservations; the database that it was is kept as {path}.db\n"
             )
         }
         InPlace::Already => format!("the store {path} is one of the Go ipam-node already\n"),

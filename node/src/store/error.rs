@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use api::pool_key::PoolKey;
 
 use super::files::Identity;
+use super::rows::LoadError;
 use crate::advice;
 use crate::go_store::{EntryProblem, GoStoreError};
 
@@ -202,6 +203,13 @@ impl StoreError {
         move |source| match source.sqlite_error().map(|error| error.extended_code) {
             Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE) => Self::NoRoom { step, path },
             _ => Self::Sqlite { step, path, source },
+        }
+    }
+
+    pub(super) fn load(path: &Path, error: LoadError) -> Self {
+        match error {
+            LoadError::Sqlite(error) => Self::sqlite("reading the store", path)(error),
+            LoadError::Conflict(conflict) => Self::unusable(path, format!("contradicts itself ({conflict})")),
         }
     }
 

@@ -2,11 +2,14 @@
 //!
 //! In this order, so that after a crash at any point there is one whole store, the database or the JSON:
 //!
-//! 1. The log is moved into the database, so that it is one file. (The next start opens it as ever.)
-//! 2. The JSON is made under another name. (The next start removes it.)
-//! 3. The database gets a second name, under which it is kept. (The next start takes that name away.)
-//! 4. What tells of a database is removed. (The next start opens the database, and misses nothing of it.)
-//! 5. The JSON takes the store's name. (The next start, of whichever daemon, goes on from it.)
+//! 1. DELs that wait in the journal are applied, and their entries go: their callers were told that it was done, and the Go
+//!    daemon doesn't read them. Left there they would, after the way back, meet what it made since. (The next start applies
+//!    those that are still there, to no effect.)
+//! 2. The log is moved into the database, so that it is one file. (The next start opens it as ever.)
+//! 3. The JSON is made under another name. (The next start removes it.)
+//! 4. The database gets a second name, under which it is kept. (The next start takes that name away.)
+//! 5. What tells of a database is removed. (The next start opens the database, and misses nothing of it.)
+//! 6. The JSON takes the store's name. (The next start, of whichever daemon, goes on from it.)
 
 use std::fs;
 use std::path::Path;
@@ -17,22 +20,30 @@ use rusqlite::{Connection, ErrorCode};
 use super::error::StoreError;
 use super::lock::StoreLock;
 use super::open::Content;
+use super::transaction::Transaction;
 use super::{import, make, open, rows};
+use crate::clock::{BootClock, Clock};
 use crate::go_store::{GoEntry, GoStore};
+use crate::journal::{Journal, Pending};
 
 /// What came of an export in place. Done again, it changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InPlace {
-    /// The store is one of the Go daemon now, with this in it. The database is kept.
-    Exported(GoStore),
+    /// The store is one of the Go daemon now. The database is kept.
+    Exported {
+        /// What is in it.
+        store: GoStore,
+        /// How many DELs waited in the journal, which are in it.
+        applied: usize,
+    },
     /// It was one already, that a Go daemon starts with, and that no database of ours was lost for.
     Already,
     /// It is absent or empty, which is empty to both.
     Nothing,
 }
 
-/// Turns the store that `lock` is for into one that a Go daemon starts with.
-pub fn export_in_place(lock: StoreLock) -> Result<InPlace, StoreError> {
+/// Turns the store that `lock` is for into one that a Go daemon starts with, after what waits in `journal`.
+pub fn export_in_place(lock: StoreLock, journal: Option<Journal>) -> Result<InPlace, StoreError> {
     let files = &lock.files;
     make::remove_unfinished(files)?;
     let content = open::look(&files.store)?;
@@ -52,6 +63,10 @@ pub fn export_in_place(lock: StoreLock) -> Result<InPlace, StoreError> {
     let in_use = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(files.store.clone()),
         _ => StoreError::sqlite("moving the log into the store", &files.store)(error),
+    };
+    let applied = match journal {
+        Some(journal) => drain(connection, journal, &files.store)?,
+        None => 0,
     };
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))
@@ -73,7 +88,31 @@ pub fn export_in_place(lock: StoreLock) -> Result<InPlace, StoreError> {
     })?;
     drop(database);
     drop(lock);
-    Ok(InPlace::Exported(store))
+    Ok(InPlace::Exported { store, applied })
+}
+
+/// Applies what waits in the journal, for good when this returns, and says how many entries that were.
+fn drain(connection: &Connection, mut journal: Journal, path: &Path) -> Result<usize, StoreError> {
+    let pending = journal.pending();
+    if pending.is_empty() {
+        return Ok(0);
+    }
+    let clock = BootClock::new().map_err(StoreError::io("reading the boot's id for", path))?;
+    let mut ledger = rows::load(connection).map_err(|error| StoreError::load(path, error))?;
+    let failed = || StoreError::sqlite("applying the journal of DELs to", path);
+    let transaction = Transaction::begin(connection).map_err(failed())?;
+    for Pending { entry, .. } in &pending {
+        for row in ledger.released_late_by(&entry.into(), &entry.stamp, clock.boot_id()) {
+            ledger.remove(row);
+            transaction.delete(row).map_err(failed())?;
+        }
+    }
+    transaction.commit().map_err(failed())?;
+    let applied = pending.len();
+    journal
+        .all_done(pending)
+        .map_err(StoreError::io("removing applied DELs from the journal of", path))?;
+    Ok(applied)
 }
 
 /// What the Go daemon would have written in place of the database. Networks, and which pods were seen, it doesn't know.

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
-use rpc::journal::Stamp;
+use rpc::journal::{Entry, FOLDER, Stamp};
+use rpc::v1::IpamParameters;
 
 use super::tests::{files, folder, open, refused};
 use super::*;
@@ -13,11 +14,12 @@ use crate::clock::{BootClock, Clock};
 use crate::file_lock::try_flock;
 use crate::go_store::tests::{BAD_CHECKSUM, IN_USE, TRUNCATED, any_store, entry, with};
 use crate::go_store::{GoEntry, GoStore};
+use crate::journal::Journal;
 use crate::ledger::testing::{add, key, owner, pool, table};
 use crate::table::Known;
 
 pub(super) fn export(path: &Path) -> InPlace {
-    export_in_place(StoreLock::take(path).unwrap()).unwrap()
+    export_in_place(StoreLock::take(path).unwrap(), None).unwrap()
 }
 
 pub(super) fn names(folder: &Path) -> Vec<String> {
@@ -175,7 +177,7 @@ fn import_and_export_give_the_same_bytes() {
     let (folder, path) = folder();
     fs::write(&path, IN_USE).unwrap();
     opened(&path);
-    let InPlace::Exported(store) = export(&path) else {
+    let InPlace::Exported { store, .. } = export(&path) else {
         panic!("not exported");
     };
     assert_eq!(store.print(), IN_USE);
@@ -299,6 +301,45 @@ fn what_the_go_daemon_did_meanwhile_is_taken_over() {
 }
 
 #[test]
+fn a_del_that_waits_in_the_journal_is_applied_before_the_store_is_given_back() {
+    let (folder, path) = folder();
+    let (store, _) = open(&path).unwrap();
+    reserve(&store, "ours", "10.0.0.1");
+    store.close().unwrap();
+    let del = Entry::new(
+        Stamp {
+            boot_id: "b".to_owned(),
+            boottime_ns: 8,
+        },
+        &IpamParameters {
+            pools: vec!["p".to_owned()],
+            cni_containerid: "ours".to_owned(),
+            cni_ifname: "net1".to_owned(),
+            ..IpamParameters::default()
+        },
+    );
+    let waiting = folder.path().join(FOLDER).join("a.json");
+    fs::create_dir(folder.path().join(FOLDER)).unwrap();
+    fs::write(&waiting, del.encode().unwrap()).unwrap();
+    let journal = Journal::existing(folder.path()).unwrap();
+    let done = export_in_place(StoreLock::take(&path).unwrap(), journal).unwrap();
+    let InPlace::Exported { store, applied } = done else {
+        panic!("not exported");
+    };
+    assert_eq!(applied, 1);
+    assert_eq!(
+        store
+            .pools()
+            .map(|(_, pool)| pool.entries().count())
+            .sum::<usize>(),
+        0
+    );
+    assert!(!waiting.exists());
+    let written = GoStore::parse(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(written, store);
+}
+
+#[test]
 fn a_pool_that_is_only_configured_is_none_to_the_go_daemon() {
     let (_folder, path) = folder();
     let (store, _) = open(&path).unwrap();
@@ -315,7 +356,7 @@ fn a_pool_that_is_only_configured_is_none_to_the_go_daemon() {
     transaction.commit().unwrap();
     reserve(&store, "c", "10.0.0.1");
     store.close().unwrap();
-    let InPlace::Exported(exported) = export(&path) else {
+    let InPlace::Exported { store: exported, .. } = export(&path) else {
         panic!("not exported");
     };
     let pools: Vec<&str> = exported.pools().map(|(key, _)| key.as_str()).collect();
@@ -342,7 +383,7 @@ fn what_the_go_daemon_can_not_have_is_not_exported() {
         )
         .unwrap();
     behind.close().unwrap();
-    let error = export_in_place(StoreLock::take(&path).unwrap())
+    let error = export_in_place(StoreLock::take(&path).unwrap(), None)
         .unwrap_err()
         .to_string();
     assert!(
@@ -358,7 +399,7 @@ fn an_export_to_a_go_store_that_no_daemon_can_start_with_fails() {
     let (folder, path) = folder();
     let failed = || {
         let before = files(folder.path());
-        let error = export_in_place(StoreLock::take(&path).unwrap())
+        let error = export_in_place(StoreLock::take(&path).unwrap(), None)
             .unwrap_err()
             .to_string();
         assert_eq!(files(folder.path()), before, "{error}");
@@ -387,12 +428,12 @@ fn where_there_is_nothing_to_export_nothing_changes() {
     assert_eq!(export(&path), InPlace::Nothing);
     assert_eq!(names(folder.path()), ["store"]);
     fs::write(folder.path().join("store.go.json"), IN_USE).unwrap();
-    let error = export_in_place(StoreLock::take(&path).unwrap())
+    let error = export_in_place(StoreLock::take(&path).unwrap(), None)
         .unwrap_err()
         .to_string();
     assert!(error.contains("has been lost"), "{error}");
     fs::write(&path, "garbage").unwrap();
-    let error = export_in_place(StoreLock::take(&path).unwrap())
+    let error = export_in_place(StoreLock::take(&path).unwrap(), None)
         .unwrap_err()
         .to_string();
     assert!(error.contains("neither a database of ipam-node"), "{error}");

@@ -24,7 +24,6 @@ use std::cell::Cell;
 use std::io;
 use std::path::Path;
 
-use rusqlite::TransactionBehavior;
 use rusqlite::config::DbConfig;
 
 use crate::ledger::Ledger;
@@ -69,12 +68,9 @@ impl Store {
             data_version: Cell::new(0),
             lock,
         };
-        let ledger = store.load().map_err(|error| match error {
-            LoadError::Sqlite(error) => StoreError::sqlite("reading the store", store.path())(error),
-            LoadError::Conflict(conflict) => {
-                StoreError::unusable(store.path(), format!("contradicts itself ({conflict})"))
-            }
-        })?;
+        let ledger = store
+            .load()
+            .map_err(|error| StoreError::load(store.path(), error))?;
         Ok((store, ledger))
     }
 
@@ -118,8 +114,7 @@ impl Store {
 
     /// Starts a transaction, in which nobody else can write.
     pub fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
-        rusqlite::Transaction::new_unchecked(&self.database.connection, TransactionBehavior::Immediate)
-            .map(Transaction)
+        Transaction::begin(&self.database.connection)
     }
 
     /// Whether another program changed the database since [`Store::load`]. Asked within a transaction, the answer holds

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::transaction::Transaction;
@@ -103,11 +103,8 @@ pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Re
     let released = || -> rusqlite::Result<Option<Reservation>> {
         schema::configure(&connection)?;
         connection.busy_timeout(PATIENCE)?;
-        let transaction = Transaction(rusqlite::Transaction::new_unchecked(
-            &connection,
-            TransactionBehavior::Immediate,
-        )?);
-        let found = rows::reservations(&transaction.0)?
+        let transaction = Transaction::begin(&connection)?;
+        let found = rows::reservations(&connection)?
             .into_iter()
             .map(|(reservation, _)| reservation)
             .find(|reservation| reservation.pool == *pool && reservation.address == address);

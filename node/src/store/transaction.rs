@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::pool_key::PoolKey;
 use rpc::journal::Stamp;
-use rusqlite::params;
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::schema::TABLE_KNOWN;
 use crate::call::AllocateCall;
@@ -30,9 +30,14 @@ pub struct New<'a> {
 
 /// Changes that nobody sees before [`Transaction::commit`]; dropped, there are none.
 #[derive(Debug)]
-pub struct Transaction<'a>(pub(super) rusqlite::Transaction<'a>);
+pub struct Transaction<'a>(rusqlite::Transaction<'a>);
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
+    /// Begins one, in which nobody else can write.
+    pub(super) fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map(Self)
+    }
+
     /// Inserts all of `new` or, on failure, none, and goes on with what was done before.
     pub fn insert_all(&mut self, new: &[New<'_>]) -> rusqlite::Result<Vec<Reservation>> {
         let savepoint = self.0.savepoint()?;

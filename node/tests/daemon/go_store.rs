@@ -4,9 +4,12 @@ use std::fs;
 use std::process::{Command, Output};
 
 use api::pool_key::PoolKey;
+use node::clock::{BootClock, Clock};
 use node::go_store::{GoEntry, GoStore};
 use node::reservation::{Owner, Pod};
 use process::shutdown::Shutdown;
+use rpc::journal::Entry;
+use rpc::v1::IpamParameters;
 use serde_json::Value;
 
 use crate::support::api_server::ApiServer;
@@ -30,6 +33,7 @@ fn store(node: &Node, arguments: &[&str]) -> Output {
         .args(arguments)
         .arg("--store-file")
         .arg(node.path("store"))
+        .arg(format!("--bind-address=unix://{}", node.path("sock").display()))
         .output()
         .unwrap()
 }
@@ -115,6 +119,63 @@ async fn a_node_goes_from_the_go_version_to_this_one_and_back() {
     printed(&node, &["export", "--in-place"]);
     let exported = GoStore::parse(&fs::read(node.path("store")).unwrap()).unwrap();
     assert_eq!(containers(&exported), ["new"]);
+}
+
+/// The DEL of `interface` as the plugin leaves it while no daemon runs.
+fn leave_del(node: &Node, interface: Interface) {
+    let entry = Entry::new(
+        BootClock::new().unwrap().stamp(),
+        &IpamParameters {
+            pools: vec!["pool1".to_owned()],
+            cni_containerid: interface.container.to_owned(),
+            cni_ifname: "net1".to_owned(),
+            ..IpamParameters::default()
+        },
+    );
+    fs::write(
+        node.path("released")
+            .join(format!("{}.json", interface.container)),
+        entry.encode().unwrap(),
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_del_that_waits_is_applied_before_the_go_version_and_never_after_it() {
+    let api_server = with_pool();
+    let node = Node::new(&api_server);
+    let daemon = node.start().await;
+    daemon.add_when_known(OLD).await;
+    daemon.add_when_known(NEW).await;
+    daemon.stop().await;
+    leave_del(&node, OLD);
+    let said = printed(&node, &["export", "--in-place"]);
+    assert!(
+        said.contains("applied 1 DELs") && said.contains("with 1 reservations"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(node.path("released")).unwrap().count(), 0);
+    let mut exported = GoStore::parse(&fs::read(node.path("store")).unwrap()).unwrap();
+    assert_eq!(containers(&exported), ["new"]);
+
+    // This one comes while nobody runs; then the Go version gives the same interface an address again.
+    leave_del(&node, OLD);
+    let again = go_store();
+    let mut entry = again
+        .pools()
+        .flat_map(|(_, pool)| pool.entries())
+        .next()
+        .unwrap()
+        .clone();
+    entry.created = BootClock::new().unwrap().time_of_day();
+    exported
+        .pool_mut(PoolKey::from_text("pool1".to_owned()))
+        .insert(entry)
+        .unwrap();
+    fs::write(node.path("store"), exported.print()).unwrap();
+    let daemon = node.start().await;
+    assert!(daemon.has(OLD).await && daemon.has(NEW).await);
+    daemon.stop().await;
 }
 
 #[tokio::test]
