@@ -18,7 +18,7 @@ fn is_source(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|end| end == "rs")
 }
 
-/// Whether `source` has a test function of this name, or, end to end, a test that is registered under it.
+/// Whether `source` has a test function of this name that is run, or, end to end, a test that is registered under it.
 fn has_test(source: &str, name: &str) -> bool {
     let registered = format!("::{name}\"");
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
@@ -31,9 +31,10 @@ fn has_test(source: &str, name: &str) -> bool {
     // Its attributes stand right before it.
     let is_test = |at: usize| {
         let above = lines[..at].iter().rev();
-        above
-            .take_while(|line| line.starts_with('#') || line.starts_with("//"))
-            .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+        let above = above.take_while(|line| line.starts_with('#') || line.starts_with("//"));
+        let attributes: Vec<&&str> = above.collect();
+        let any = |start: &str| attributes.iter().any(|line| line.starts_with(start));
+        (any("#[test]") || any("#[tokio::test")) && !any("#[ignore")
     };
     function.is_some_and(is_test) || source.contains(&registered)
 }
@@ -66,9 +67,10 @@ fn every_rule_of_the_page_names_a_test() {
 
 #[test]
 fn a_test_is_found_by_its_attribute_or_by_its_registered_name() {
-    let source = "#[test]\nfn a() {}\nfn b() {}\nproptest! {\n  #[test]\n  #[ignore]\n  fn c(x in 0..1) {}\n}\n\
+    let source = "#[test]\nfn a() {}\nfn b() {}\nproptest! {\n  #[test]\n  fn c(x in 0..1) {}\n}\n\
+                  #[test]\n#[ignore]\nfn g() {}\n\
                   Test::nodes(\"spine::d\", d)\n#[tokio::test(start_paused = true)]\nasync fn e() {}";
-    let found: Vec<&str> = ["a", "b", "c", "d", "e", "f"]
+    let found: Vec<&str> = ["a", "b", "c", "d", "e", "f", "g"]
         .into_iter()
         .filter(|name| has_test(source, name))
         .collect();
