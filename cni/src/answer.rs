@@ -228,5 +228,4 @@ struct Route {
 struct Dns {}
 
 #[cfg(test)]
-#[path = "answer_tests.rs"]
 mod tests;

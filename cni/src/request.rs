@@ -178,5 +178,4 @@ fn features(args: &Args, has_static_ips: bool) -> Result<IpamFeatures, RequestEr
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;

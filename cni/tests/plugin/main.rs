@@ -5,6 +5,7 @@
 mod add;
 mod bytes;
 mod del;
+mod failed;
 mod gc;
 mod hostile;
 mod log;
