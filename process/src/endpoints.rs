@@ -13,7 +13,7 @@ use axum::routing::get;
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
-use crate::guarded::{Guarded, one_request_each};
+use crate::guarded::{self, Limits};
 use crate::listen::{BindError, listen};
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
@@ -71,12 +71,18 @@ impl Bound {
     pub async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, router) in self.servers {
-            let listener = Guarded::new(listener, CONNECTIONS);
-            tasks.spawn(async move { axum::serve(listener, one_request_each(router)).await });
+            let limits = Limits::new(CONNECTIONS);
+            tasks.spawn(guarded::serve(
+                listener,
+                limits,
+                router,
+                shutdown.clone(),
+                async |stream| Ok(stream),
+            ));
         }
         tokio::select! {
             () = shutdown.requested() => Ok(()),
-            Some(ended) = tasks.join_next() => ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            Some(ended) = tasks.join_next() => ended.map_err(io::Error::other),
         }
     }
 }

@@ -1,19 +1,21 @@
 //! The webhook as HTTP: a path for each kind of pool, an AdmissionReview in, an AdmissionReview out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::conditions::{beginning, bounded};
 
@@ -24,6 +26,12 @@ use super::reviewed::Reviewed;
 /// The API server takes objects of 3 MiB; a request holds two, and who makes it.
 const MAX_BODY: usize = 8 << 20;
 
+/// So many requests are read and answered at a time: few come, and each may be large.
+const REQUESTS: usize = 16;
+
+/// So long a client may take to send what it wants judged: others wait for it.
+pub(super) const BODY: Duration = Duration::from_secs(2);
+
 /// So long a name in Kubernetes can be.
 const NAME: usize = 253;
 
@@ -33,6 +41,7 @@ const JSON: &str = "application/json";
 struct Shared {
     context: Context,
     metrics: Metrics,
+    turns: Semaphore,
 }
 
 pub(super) fn router(context: Context, metrics: Metrics) -> Router {
@@ -40,7 +49,11 @@ pub(super) fn router(context: Context, metrics: Metrics) -> Router {
         .route(&path::<IPPool>(), post(answer::<IPPool>))
         .route(&path::<CIDRPool>(), post(answer::<CIDRPool>))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Arc::new(Shared { context, metrics }))
+        .with_state(Arc::new(Shared {
+            context,
+            metrics,
+            turns: Semaphore::new(REQUESTS),
+        }))
 }
 
 /// Contract B.11.
@@ -48,15 +61,15 @@ fn path<K: Reviewed>() -> String {
     format!("/validate-nv-ipam-nvidia-com-v1alpha1-{}", K::KIND)
 }
 
-async fn answer<K: Reviewed>(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let response = match body {
-        Ok(body) => judged::<K>(&shared.context, &headers, &body),
+async fn answer<K: Reviewed>(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    // It fails only if the semaphore was closed, which nobody does.
+    let _turn = shared.turns.acquire().await;
+    let headers = request.headers().clone();
+    let response = match timeout(BODY, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => judged::<K>(&shared.context, &headers, &body),
         // Too large, or cut off.
-        Err(rejection) => rejection.into_response(),
+        Ok(Err(rejection)) => rejection.into_response(),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body didn't come in time\n").into_response(),
     };
     shared.metrics.answered(&path::<K>(), response.status().as_u16());
     response

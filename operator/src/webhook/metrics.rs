@@ -1,17 +1,37 @@
-//! The webhook's metrics: those that the Go version's libraries have for it, by the same names.
+//! The webhook's metrics: those that the Go version's libraries have for it, by the same names, and one of its own.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 /// The figures.
 #[derive(Clone, Debug)]
-pub(super) struct Metrics {
+pub struct Metrics {
     requests: IntCounterVec,
     reads: IntCounter,
     read_errors: IntCounter,
+    failed_handshakes: IntCounterVec,
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFailure {
+    /// The client refused, above all the certificate.
+    Refused,
+    /// Anything else: what was spoken was no TLS, or the client went away.
+    Other,
+}
+
+impl HandshakeFailure {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Other => "other",
+        }
+    }
 }
 
 impl Metrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    /// Registers them. Fails if that was done before.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             requests: IntCounterVec::new(
                 Opts::new(
@@ -28,24 +48,44 @@ impl Metrics {
                 "certwatcher_read_certificate_errors_total",
                 "How often the webhook found a certificate that it can't use, or none.",
             )?,
+            failed_handshakes: IntCounterVec::new(
+                Opts::new(
+                    "nv_ipam_controller_webhook_failed_handshakes_total",
+                    "TLS handshakes of the webhook that failed, by reason: refused (by the client) or other.",
+                ),
+                &["reason"],
+            )?,
         };
+        // There from the start, so that the first one shows as an increase.
+        for failure in [HandshakeFailure::Refused, HandshakeFailure::Other] {
+            metrics.failed_handshakes.with_label_values(&[failure.label()]);
+        }
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.reads.clone()))?;
         registry.register(Box::new(metrics.read_errors.clone()))?;
+        registry.register(Box::new(metrics.failed_handshakes.clone()))?;
         Ok(metrics)
     }
 
-    pub(super) fn answered(&self, path: &str, status: u16) {
+    /// A request to `path` was answered.
+    pub fn answered(&self, path: &str, status: u16) {
         self.requests
             .with_label_values(&[path, &status.to_string()])
             .inc();
     }
 
-    pub(super) fn read_certificate(&self) {
+    /// A certificate was read, which is shown from now on.
+    pub fn read_certificate(&self) {
         self.reads.inc();
     }
 
-    pub(super) fn failed_to_read_certificate(&self) {
+    /// What was read can't be shown.
+    pub fn failed_to_read_certificate(&self) {
         self.read_errors.inc();
+    }
+
+    /// A client didn't get through the handshake.
+    pub fn handshake_failed(&self, why: HandshakeFailure) {
+        self.failed_handshakes.with_label_values(&[why.label()]).inc();
     }
 }

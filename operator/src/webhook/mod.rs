@@ -4,11 +4,11 @@
 //! It needs no lease and no rights, so every replica serves it.
 //!
 //! * Decisions: [`review`], for the kinds of pools in [`reviewed`]; [`neighbours`] knows the other pools.
-//! * The shell: `http` in `tls`, with a [`certificate`] that may change at any time.
+//! * The shell: `http` in `tls`, with a [`certificate`] that may change at any time; [`metrics`] counts.
 
 pub mod certificate;
 mod http;
-mod metrics;
+pub mod metrics;
 pub mod neighbours;
 pub mod review;
 pub mod reviewed;
@@ -20,21 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::Fatal;
-use process::guarded::{Guarded, one_request_each};
+use process::guarded::{self, Limits};
 use process::listen::listen;
 use process::readiness::{Gate, Readiness};
 use process::shutdown::Shutdown;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 
 use certificate::Certificate;
 use metrics::Metrics;
 use review::Context;
+use tls::Handshakes;
 
-/// So many requests are answered at a time: few come, and each may be large.
-const CONNECTIONS: usize = 16;
+/// What clients may take. How many requests are read at a time is less: see `http`.
+const LIMITS: Limits = Limits::new(128);
 
 /// How long requests that are under way may go on once the process is asked to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub struct Settings {
 /// The webhook, whose address is taken.
 pub struct Webhook {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    handshakes: Handshakes,
     certificate: Certificate,
     context: Context,
     gate: Gate,
@@ -73,13 +73,14 @@ impl Webhook {
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (certificate, shown) = Certificate::new(settings.folder, provider.clone());
+        let metrics = Metrics::new(registry)?;
         Ok(Some(Self {
             listener,
-            acceptor: tls::acceptor(provider, Arc::new(shown))?,
+            handshakes: Handshakes::new(provider, Arc::new(shown), metrics.clone())?,
             certificate,
             context: settings.context,
             gate: readiness.gate("webhook"),
-            metrics: Metrics::new(registry)?,
+            metrics,
         }))
     }
 
@@ -90,15 +91,32 @@ impl Webhook {
 
     /// Serves until `shutdown` is requested, and gives what is under way then a second.
     pub async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
-        let listener = tls::TlsListener::new(Guarded::new(self.listener, CONNECTIONS), self.acceptor);
-        let router = one_request_each(http::router(self.context, self.metrics.clone()));
-        let stop = shutdown.clone();
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await });
+        let handshakes = Arc::new(self.handshakes);
+        let router = http::router(self.context, self.metrics.clone());
+        let served = guarded::serve(self.listener, LIMITS, router, shutdown.clone(), |stream| {
+            handshakes.clone().shake(stream)
+        });
         tokio::select! {
-            ended = async { served.await } => ended,
+            () = served => Ok(()),
             never = self.certificate.keep(self.gate, self.metrics) => never,
             () = async { shutdown.requested().await; sleep(LAST_ANSWERS).await } => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_says_nothing_keeps_others_waiting_for_less_than_the_api_server_waits() {
+        let manifests = include_str!("../../../config/webhook/manifests.yaml");
+        let mut patience = manifests
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("timeoutSeconds: "))
+            .map(|seconds| Duration::from_secs(seconds.parse().unwrap()))
+            .peekable();
+        assert!(patience.peek().is_some());
+        assert!(patience.all(|patience| LIMITS.head + http::BODY < patience));
     }
 }

@@ -12,6 +12,7 @@ use operator::findings::{INVALID_SPEC, NODES_ALLOCATED, SPEC_VALID, STALE_ALLOCA
 use operator::flags::Flags;
 use operator::metrics::Metrics;
 use operator::pool::Pool;
+use operator::webhook::metrics::Metrics as WebhookMetrics;
 use prometheus::Registry;
 use prometheus::proto::LabelPair;
 use tables::Section;
@@ -31,9 +32,10 @@ fn every_metric_has_a_row_with_its_labels() {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).unwrap();
     metrics.planned("pool1", 0, Some(0), 0);
+    WebhookMetrics::new(&registry).unwrap().answered("/", 200);
     let section = Section::of_reference("Metrics of ipam-controller");
     let families = registry.gather();
-    assert!(families.len() >= 8);
+    assert!(families.len() >= 12);
     for family in &families {
         let labels: Vec<&str> = family.get_metric()[0]
             .get_label()

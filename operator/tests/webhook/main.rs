@@ -179,6 +179,62 @@ async fn a_client_that_never_shakes_hands_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn silent_clients_of_any_number_keep_nobody_waiting_for_ever() {
+    let pair = Pair::make();
+    let served = Served::ready(&Mount::with(&pair)).await;
+    let mut silent = Vec::new();
+    for _ in 0..128 {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    served.review(&pair.client(), IPPOOLS, &valid()).await;
+}
+
+#[tokio::test]
+async fn a_request_whose_body_does_not_come_gives_its_turn_to_the_next() {
+    let pair = Pair::make();
+    let served = Served::ready(&Mount::with(&pair)).await;
+    let head = format!(
+        "POST {IPPOOLS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    );
+    let mut without_body = Vec::new();
+    for _ in 0..16 {
+        let mut stream = served.connect(&pair.client()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        without_body.push(stream);
+    }
+    served.review(&pair.client(), IPPOOLS, &valid()).await;
+    for mut stream in without_body {
+        assert_eq!(answer(&mut stream).await.0, 408);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_refuses_the_certificate_is_counted_apart_from_one_that_speaks_no_tls() {
+    let (pair, other) = (Pair::make(), Pair::make());
+    let served = Served::ready(&Mount::with(&pair)).await;
+    let failed = |refused: u32, other: u32| {
+        let shown = TextEncoder::new()
+            .encode_to_string(&served.registry.gather())
+            .unwrap();
+        [("refused", refused), ("other", other)]
+            .iter()
+            .all(|(reason, count)| {
+                shown.contains(&format!(
+                    "nv_ipam_controller_webhook_failed_handshakes_total{{reason=\"{reason}\"}} {count}\n"
+                ))
+            })
+    };
+    assert!(failed(0, 0));
+    assert!(served.connect(&other.client()).await.is_err());
+    until(async || failed(1, 0)).await;
+    let mut plain = TcpStream::connect(served.address).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    until(async || failed(1, 1)).await;
+    served.review(&pair.client(), IPPOOLS, &valid()).await;
+    assert!(failed(1, 1));
+}
+
+#[tokio::test]
 async fn a_request_that_is_under_way_at_the_end_gets_its_answer() {
     let pair = Pair::make();
     let served = Served::ready(&Mount::with(&pair)).await;
