@@ -1,6 +1,7 @@
 //! What is legal in a pool and perhaps not meant. Whoever creates or edits the pool is told, and gets their way.
 //!
-//! Each warning names its field and is one line: the API server asks for short ones, and clients print them as they come.
+//! Each warning names its field and is one line: the API server asks for short ones, and clients print them as they come. A
+//! list with thousands of entries makes few of them.
 
 use std::net::IpAddr;
 
@@ -18,6 +19,9 @@ use crate::subnet::Subnet;
 
 /// How many of the pools that overlap are named.
 const NAMED: usize = 3;
+
+/// How many entries of a list are warned of one by one, for each thing that can be wrong with them.
+const ENTRIES: usize = 5;
 
 /// What is suspicious in an IPPool; `config` is `spec`, parsed.
 #[must_use]
@@ -80,23 +84,32 @@ pub fn of_cidrpool(config: &CidrPoolConfig) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for (i, allocation) in config.static_allocations.iter().enumerate() {
-        let path = format!("spec.staticAllocations[{i}]");
-        if let Some(node) = &allocation.node
-            && nothing_left(config, node, &allocation.prefix)
-        {
-            warnings.push(format!(
-                "{path}.prefix: every address of {} is excluded: {node} has none to hand out",
-                allocation.prefix
-            ));
-        }
-        warnings.extend(
-            allocation
-                .gateway
-                .and_then(|gateway| no_host(&format!("{path}.gateway"), &allocation.prefix, gateway)),
-        );
-    }
+    let allocations = || config.static_allocations.iter().enumerate();
+    let useless = allocations().filter_map(|(i, allocation)| {
+        let (node, prefix) = (allocation.node.as_ref()?, &allocation.prefix);
+        nothing_left(config, node, prefix).then(|| {
+            format!(
+                "spec.staticAllocations[{i}].prefix: every address of {prefix} is excluded: {node} has none to hand out"
+            )
+        })
+    });
+    warnings.extend(few("spec.staticAllocations", useless));
+    let gateways = allocations().filter_map(|(i, allocation)| {
+        let field = format!("spec.staticAllocations[{i}].gateway");
+        no_host(&field, &allocation.prefix, allocation.gateway?)
+    });
+    warnings.extend(few("spec.staticAllocations", gateways));
     warnings
+}
+
+/// The first of the warnings that are of one kind, and how many more there are in `list`.
+fn few(list: &str, mut warnings: impl Iterator<Item = String>) -> Vec<String> {
+    let mut few: Vec<String> = warnings.by_ref().take(ENTRIES).collect();
+    let more = warnings.count();
+    if more > 0 {
+        few.push(format!("{list}: and {more} more like the last one"));
+    }
+    few
 }
 
 /// Whether `node` has nothing to hand out of a prefix that it has by a static allocation.
@@ -144,11 +157,12 @@ fn useless_exclusions(spec: &IPPoolSpec, config: &IpPoolConfig) -> Vec<String> {
         );
         Range::new(first, last).ok()
     });
-    read.enumerate()
+    let useless = read
+        .enumerate()
         .filter_map(|(i, range)| Some((i, range?)))
         .filter(|(_, range)| dealt.intersection(range).is_none())
-        .map(|(i, range)| format!("spec.exclusions[{i}]: {range} lies in no block and excludes nothing"))
-        .collect()
+        .map(|(i, range)| format!("spec.exclusions[{i}]: {range} lies in no block and excludes nothing"));
+    few("spec.exclusions", useless)
 }
 
 /// From the first address of the first block to the last of the last.
@@ -313,6 +327,39 @@ mod tests {
             ),
         ] {
             assert_eq!(cidrpool_with(&changes), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_list_with_thousands_of_suspicious_entries_makes_few_warnings() {
+        let exclusions = vec![json!({"startIP": "10.0.0.255", "endIP": "10.0.0.255"}); 20_000];
+        let warnings = ippool_with(&json!({ "exclusions": exclusions }));
+        assert_eq!(warnings.len(), 6);
+        assert_eq!(
+            warnings[4..],
+            [
+                "spec.exclusions[4]: 10.0.0.255-10.0.0.255 lies in no block and excludes nothing",
+                "spec.exclusions: and 19995 more like the last one",
+            ]
+        );
+
+        let prefix = |i: u32| format!("10.0.{i}.0/24");
+        let allocations: Vec<Value> = (0..7)
+            .map(|i| json!({"nodeName": format!("n{i}"), "prefix": prefix(i), "gateway": format!("10.0.{i}.255")}))
+            .collect();
+        // Starting in each, they hold there (contract B.7).
+        let exclusions: Vec<Value> = (0..7)
+            .map(|i| json!({"startIP": format!("10.0.{i}.1"), "endIP": format!("10.0.{i}.254")}))
+            .collect();
+        let warnings = cidrpool_with(&json!({"staticAllocations": allocations, "exclusions": exclusions}));
+        assert_eq!(warnings.len(), 12, "{warnings:#?}");
+        assert!(warnings[0].starts_with("spec.staticAllocations[0].prefix: "));
+        assert!(warnings[6].starts_with("spec.staticAllocations[0].gateway: "));
+        for more in [5, 11] {
+            assert_eq!(
+                warnings[more],
+                "spec.staticAllocations: and 2 more like the last one"
+            );
         }
     }
 

@@ -49,8 +49,9 @@ pub fn review<K: Reviewed>(
     match pool.rules() {
         Err(errors) => refused(response, invalid(&group, &kind, &pool.name_any(), &errors)),
         Ok(rules) => {
-            let mut warnings = pool.warnings(&rules);
-            warnings.extend(misplaced(&pool, context));
+            // Where there are many, clients may show the first only.
+            let mut warnings = Vec::from_iter(misplaced(&pool, context));
+            warnings.extend(pool.warnings(&rules));
             response.warnings = (!warnings.is_empty()).then_some(warnings);
             response
         }

@@ -220,11 +220,13 @@ fn whoever_makes_a_pool_is_told_what_it_overlaps_and_that_nobody_reads_it() {
     let context = context();
     let net = "10.0.3.0/24".parse().unwrap();
     context.neighbours.set(PoolKind::CidrPool, "rail", Some(net));
-    let overlapping = answer_in::<IPPool>(&request("CREATE", &valid(), &Value::Null), &context);
+    let suspicious = with(valid(), "/spec/subnet", json!("10.0.0.7/16"));
+    let overlapping = answer_in::<IPPool>(&request("CREATE", &suspicious, &Value::Null), &context);
     assert_eq!(
         overlapping["response"]["warnings"],
         json!([
-            "spec.subnet: 10.0.0.0/16 overlaps cidrpool/rail (10.0.3.0/24): where their networks meet, two pods can have one address"
+            "spec.subnet: 10.0.0.0/16 overlaps cidrpool/rail (10.0.3.0/24): where their networks meet, two pods can have one address",
+            "spec.subnet: 10.0.0.7/16 has host bits set and is read as 10.0.0.0/16",
         ])
     );
     let elsewhere = with(valid(), "/metadata/namespace", json!("default"));
