@@ -6,7 +6,7 @@ use operator::election::Timing;
 use operator::flags::Flags;
 use operator::run::{self, Settings};
 use operator::tools::Gates;
-use operator::webhook::neighbours::Neighbours;
+use operator::webhook::other_pools::OtherPools;
 use operator::webhook::review::Context;
 use operator::webhook::{self, Webhook, certificate};
 use process::endpoints::Endpoints;
@@ -22,14 +22,14 @@ async fn controller(flags: Flags, shutdown: Shutdown) -> Result<(), Fatal> {
     let registry = metrics::process_registry();
     let readiness = Readiness::new();
     let gates = Gates::of(&readiness);
-    let neighbours = Neighbours::new();
+    let other_pools = OtherPools::new();
     let webhook = if flags.webhook {
         let settings = webhook::Settings {
             address: flags.webhook_bind_address,
             folder: certificate::usual_folder(),
             context: Context {
                 pools_namespace: flags.ippools_namespace.clone(),
-                neighbours: neighbours.clone(),
+                other_pools: other_pools.clone(),
             },
         };
         Webhook::bind(settings, &registry, &readiness).await?
@@ -56,7 +56,7 @@ async fn controller(flags: Flags, shutdown: Shutdown) -> Result<(), Fatal> {
             None => Ok(()),
         }
     };
-    let controller = run::run(settings, client, &registry, gates, neighbours, shutdown.clone());
+    let controller = run::run(settings, client, &registry, gates, other_pools, shutdown.clone());
     tokio::select! {
         // Both end once they are asked to, or all does with the error of one.
         ended = async { tokio::try_join!(controller, webhook) } => ended.map(|_| ()),

@@ -30,7 +30,7 @@ use crate::served::wait_until_served;
 use crate::status::StatusWriter;
 use crate::tools::{Gates, Tools};
 use crate::watch::{self, Events};
-use crate::webhook::neighbours::Neighbours;
+use crate::webhook::other_pools::OtherPools;
 use crate::worker::Worker;
 
 /// How long a write that is under way may go on once the process is asked to end.
@@ -53,7 +53,7 @@ pub async fn run(
     client: Client,
     registry: &Registry,
     gates: Gates,
-    neighbours: Neighbours,
+    other_pools: OtherPools,
     shutdown: Shutdown,
 ) -> Result<(), Fatal> {
     let metrics = Metrics::new(registry)?;
@@ -81,7 +81,7 @@ pub async fn run(
         recorder,
         metrics: metrics.clone(),
         gates,
-        neighbours,
+        other_pools,
     };
     let (telling, [for_ippools, for_cidrpools]) = watch::shared(nodes(client.clone()));
     background.spawn(telling);

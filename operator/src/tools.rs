@@ -6,7 +6,7 @@ use process::readiness::{Gate, Readiness};
 use crate::events::Recorder;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
-use crate::webhook::neighbours::Neighbours;
+use crate::webhook::other_pools::OtherPools;
 
 /// What a loop works with.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Tools {
     /// Opened when it knows what there is.
     pub gates: Gates,
     /// Told of each pool's network.
-    pub neighbours: Neighbours,
+    pub other_pools: OtherPools,
 }
 
 /// What readiness waits for: the nodes, the pools of each kind that the API server serves, and one kind at least.

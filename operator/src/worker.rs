@@ -185,7 +185,7 @@ impl<K: Pool> Worker<K> {
     fn pool_changed(&mut self, name: &str) {
         let pool = self.pools.get(name).map(PoolObject::pool);
         let network = pool.and_then(|pool| pool.ok()?.network());
-        self.tools.neighbours.set(K::KIND, name, network);
+        self.tools.other_pools.set(K::KIND, name, network);
         match pool {
             None => {
                 self.work.remove(name);

@@ -209,7 +209,7 @@ async fn the_webhook_is_told_of_every_network_and_of_its_end() {
     let overlaps = |with: &str| {
         let net = "192.168.7.0/24".parse().unwrap();
         let warning = controller
-            .neighbours
+            .other_pools
             .warning(PoolKind::CidrPool, "new", "spec.cidr", &net);
         warning.is_some_and(|warning| warning.contains(with))
     };

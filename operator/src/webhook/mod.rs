@@ -3,13 +3,13 @@
 //! It refuses what [`review`](review::review) refuses, which are the rules of `api`, and warns of what `api::warnings` finds.
 //! It needs no lease and no rights, so every replica serves it.
 //!
-//! * Decisions: [`review`], for the kinds of pools in [`reviewed`]; [`neighbours`] knows the other pools.
+//! * Decisions: [`review`], for the kinds of pools in [`reviewed`]; [`other_pools`] knows the other pools.
 //! * The shell: `http` in `tls`, with a [`certificate`] that may change at any time; [`metrics`] counts.
 
 pub mod certificate;
 mod http;
 pub mod metrics;
-pub mod neighbours;
+pub mod other_pools;
 pub mod review;
 pub mod reviewed;
 mod tls;

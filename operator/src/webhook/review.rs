@@ -9,7 +9,7 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, Operation};
 use kube::core::response::{StatusCause, StatusDetails, reason};
 use kube::core::{DynamicObject, Status};
 
-use super::neighbours::Neighbours;
+use super::other_pools::OtherPools;
 use super::reviewed::Reviewed;
 
 /// What a judgement depends on besides the request.
@@ -18,7 +18,7 @@ pub struct Context {
     /// Namespace that pools are read from.
     pub pools_namespace: String,
     /// The other pools.
-    pub neighbours: Neighbours,
+    pub other_pools: OtherPools,
 }
 
 /// The answer to `request`, which came to the path for pools of kind `K`. Total.
@@ -68,7 +68,7 @@ fn misplaced<K: Reviewed>(pool: &K, context: &Context) -> Option<String> {
     }
     let name = pool.name_any();
     context
-        .neighbours
+        .other_pools
         .warning(K::KIND, &name, K::NETWORK_FIELD, &pool.network()?)
 }
 

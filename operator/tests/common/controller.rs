@@ -7,7 +7,7 @@ use kube::{Client, Config};
 use operator::election::Timing;
 use operator::run::{self, Settings};
 use operator::tools::Gates;
-use operator::webhook::neighbours::Neighbours;
+use operator::webhook::other_pools::OtherPools;
 use process::Fatal;
 use process::readiness::Readiness;
 use process::shutdown::Shutdown;
@@ -21,7 +21,7 @@ use super::worker_selector;
 pub(crate) struct Controller {
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) other_pools: OtherPools,
     pub(crate) shutdown: Shutdown,
     pub(crate) running: JoinHandle<Result<(), Fatal>>,
 }
@@ -34,15 +34,15 @@ impl Controller {
             election: Some(("kube-system".to_owned(), Timing::default())),
         };
         let (registry, readiness, shutdown) = (Registry::new(), Readiness::new(), Shutdown::new());
-        let (gates, neighbours) = (Gates::of(&readiness), Neighbours::new());
+        let (gates, other_pools) = (Gates::of(&readiness), OtherPools::new());
         let running = tokio::spawn({
-            let (registry, neighbours, shutdown) = (registry.clone(), neighbours.clone(), shutdown.clone());
-            async move { run::run(settings, client, &registry, gates, neighbours, shutdown).await }
+            let (registry, other_pools, shutdown) = (registry.clone(), other_pools.clone(), shutdown.clone());
+            async move { run::run(settings, client, &registry, gates, other_pools, shutdown).await }
         });
         Self {
             registry,
             readiness,
-            neighbours,
+            other_pools,
             shutdown,
             running,
         }

@@ -46,7 +46,7 @@ async fn what_is_learnt_of_other_pools_while_it_serves_shows_in_warnings() {
     let verdict = served.review(&client, IPPOOLS, &valid()).await;
     assert!(verdict["response"].get("warnings").is_none(), "{verdict}");
     served
-        .neighbours
+        .other_pools
         .set(PoolKind::CidrPool, "rail", "10.0.0.0/8".parse().ok());
     let verdict = served.review(&client, IPPOOLS, &valid()).await;
     let warning = verdict["response"]["warnings"][0].as_str().unwrap();

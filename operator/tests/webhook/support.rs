@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use operator::webhook::neighbours::Neighbours;
+use operator::webhook::other_pools::OtherPools;
 use operator::webhook::review::Context;
 use operator::webhook::{Settings, Webhook};
 use process::readiness::Readiness;
@@ -117,7 +117,7 @@ impl Mount {
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) readiness: Readiness,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) other_pools: OtherPools,
     pub(crate) registry: Registry,
     pub(crate) shutdown: Shutdown,
     pub(crate) ended: JoinHandle<io::Result<()>>,
@@ -126,13 +126,13 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) async fn start(folder: PathBuf) -> Self {
         let (readiness, registry, shutdown) = (Readiness::new(), Registry::new(), Shutdown::new());
-        let neighbours = Neighbours::new();
+        let other_pools = OtherPools::new();
         let settings = Settings {
             address: "127.0.0.1:0".to_owned(),
             folder,
             context: Context {
                 pools_namespace: "kube-system".to_owned(),
-                neighbours: neighbours.clone(),
+                other_pools: other_pools.clone(),
             },
         };
         let webhook = Webhook::bind(settings, &registry, &readiness)
@@ -142,7 +142,7 @@ impl Served {
         Self {
             address: webhook.local_addr().unwrap(),
             readiness,
-            neighbours,
+            other_pools,
             registry,
             shutdown: shutdown.clone(),
             ended: tokio::spawn(webhook.serve(shutdown)),

@@ -9,7 +9,7 @@ use super::*;
 fn context() -> Context {
     Context {
         pools_namespace: "kube-system".to_owned(),
-        neighbours: Neighbours::new(),
+        other_pools: OtherPools::new(),
     }
 }
 
@@ -219,7 +219,7 @@ fn a_cidrpool_is_judged_by_its_own_rules() {
 fn whoever_makes_a_pool_is_told_what_it_overlaps_and_that_nobody_reads_it() {
     let context = context();
     let net = "10.0.3.0/24".parse().unwrap();
-    context.neighbours.set(PoolKind::CidrPool, "rail", Some(net));
+    context.other_pools.set(PoolKind::CidrPool, "rail", Some(net));
     let suspicious = with(valid(), "/spec/subnet", json!("10.0.0.7/16"));
     let overlapping = answer_in::<IPPool>(&request("CREATE", &suspicious, &Value::Null), &context);
     assert_eq!(

@@ -11,9 +11,9 @@ use ipnet::IpNet;
 ///
 /// It may know less than there is, above all in the beginning: then less is warned of.
 #[derive(Clone, Debug, Default)]
-pub struct Neighbours(Arc<Mutex<BTreeMap<(PoolKind, String), IpNet>>>);
+pub struct OtherPools(Arc<Mutex<BTreeMap<(PoolKind, String), IpNet>>>);
 
-impl Neighbours {
+impl OtherPools {
     /// None known yet.
     #[must_use]
     pub fn new() -> Self {
@@ -47,19 +47,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_is_no_neighbour_of_itself_but_of_one_of_the_other_kind() {
-        let neighbours = Neighbours::new();
+    fn a_pool_is_none_of_the_others_to_itself_and_one_to_that_of_the_other_kind() {
+        let other_pools = OtherPools::new();
         let net: IpNet = "10.0.0.0/16".parse().unwrap();
-        let warning = |kind| neighbours.warning(kind, "pool1", "spec.subnet", &net);
+        let warning = |kind| other_pools.warning(kind, "pool1", "spec.subnet", &net);
         assert_eq!(warning(PoolKind::IpPool), None);
-        neighbours.set(PoolKind::IpPool, "pool1", Some(net));
+        other_pools.set(PoolKind::IpPool, "pool1", Some(net));
         assert_eq!(warning(PoolKind::IpPool), None);
         assert!(
             warning(PoolKind::CidrPool)
                 .unwrap()
                 .contains("ippool/pool1 (10.0.0.0/16)")
         );
-        neighbours.set(PoolKind::IpPool, "pool1", None);
+        other_pools.set(PoolKind::IpPool, "pool1", None);
         assert_eq!(warning(PoolKind::CidrPool), None);
     }
 }
