@@ -41,10 +41,11 @@ pub(crate) fn table(pools: impl IntoIterator<Item = NodePool>) -> Table {
     Table::of(pools, Knowledge::Synced)
 }
 
-/// Who has these ranges of an IPPool, whose subnet is half of their family and whose `spec.exclusions` are these.
+/// Who has these ranges of an IPPool, whose subnet is the 256 addresses around the first, and whose `spec.exclusions` are
+/// these.
 pub(crate) fn neighbours(ranges: &[(String, Range)], excluded: &[Range]) -> Arc<Neighbours> {
     let first = ranges.iter().map(|(_, range)| range).chain(excluded).next();
-    let subnet = first.and_then(|range| Subnet::of(range.first(), 1));
+    let subnet = first.and_then(|range| Subnet::of(range.first(), range.family().bits() - 8));
     let subnet = subnet.map_or("10.0.0.0/8".to_owned(), |subnet| subnet.to_string());
     let ends = |range: &Range| (range.first().to_string(), range.last().to_string());
     let allocation = |(node, range): &(String, Range)| {
