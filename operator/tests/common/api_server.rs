@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -22,6 +23,9 @@ pub(crate) const EVENTS: &str = "/api/v1/namespaces/kube-system/events";
 const COLLECTIONS: [&str; 5] = [NODES, POOLS, CIDRPOOLS, LEASES, EVENTS];
 /// Where it says which kinds of pools it serves.
 pub(crate) const DISCOVERY: &str = "/apis/nv-ipam.nvidia.com/v1alpha1";
+
+/// Whatever takes so long hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a watcher is told that the version it wants to go on from is too old.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,8 @@ pub(crate) struct Faults {
     pub(crate) prune_conditions: bool,
     /// These kinds are not served: no CRD of theirs is there.
     pub(crate) unserved: Vec<&'static str>,
+    /// Who asks which kinds are served is told this instead.
+    pub(crate) failing_discovery: Option<StatusCode>,
     /// Listing these collections is forbidden.
     pub(crate) forbidden: Vec<&'static str>,
     /// Events are forbidden.
@@ -173,9 +179,8 @@ impl ApiServer {
                 changes.changed().await.unwrap();
             }
         };
-        let limit = std::time::Duration::from_secs(30);
         assert!(
-            tokio::time::timeout(limit, wait).await.is_ok(),
+            tokio::time::timeout(PATIENCE, wait).await.is_ok(),
             "waited in vain: {what}"
         );
     }
@@ -219,7 +224,11 @@ impl ApiServer {
 
     /// Which kinds it serves.
     fn discovery(&self) -> Response {
-        let unserved = &self.faults.lock().unwrap().unserved;
+        let faults = self.faults.lock().unwrap();
+        if let Some(code) = faults.failing_discovery {
+            return failure(code, "InternalError", "the API server is unwell");
+        }
+        let unserved = &faults.unserved;
         let served: Vec<Value> = ["cidrpools", "ippools"]
             .into_iter()
             .filter(|name| !unserved.contains(name))
