@@ -94,8 +94,7 @@ pub async fn run(
     tokio::select! {
         _ = &mut workers => {}
         () = shutdown.requested() => {
-            // They stop by themselves, unless they wait for an answer.
-            if timeout(LAST_WRITE, &mut workers).await.is_err() {
+            if !end_in_time(&mut workers).await {
                 tracing::warn!("a status write was under way and is left to itself");
             }
         }
@@ -111,6 +110,11 @@ pub async fn run(
         ended??;
     }
     Ok(())
+}
+
+/// Waits for `workers`, which stop by themselves, unless they wait for an answer. Whether they did.
+async fn end_in_time<T>(workers: impl Future<Output = T>) -> bool {
+    timeout(LAST_WRITE, workers).await.is_ok()
 }
 
 /// Works on the pools of one kind.
@@ -157,4 +161,17 @@ fn pools<K: Pool>(client: Client, namespace: &str, gate: Gate) -> Events<PoolObj
 async fn show_leadership(mut leadership: Leadership, metrics: Metrics) {
     leadership.gained().await;
     metrics.leads(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_at_the_end_is_not_waited_for_until_it_fails() {
+        let hangs = tokio::time::sleep(status::LIMIT);
+        assert!(!end_in_time(hangs).await);
+        assert!(end_in_time(future::ready(())).await);
+    }
 }

@@ -11,7 +11,7 @@ use crate::pool::Pool;
 
 /// How long a write or a read may take. Shorter than the time between a holder's giving up the lease and another's taking
 /// it, so that a write that began in time also ends in time.
-const LIMIT: Duration = Duration::from_secs(4);
+pub(crate) const LIMIT: Duration = Duration::from_secs(4);
 
 /// What became of a write.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::api_server::{ApiServer, CIDRPOOLS, NODES, POOLS};
+use super::api_server::{ApiServer, CIDRPOOLS, NODES, PATIENCE, POOLS};
 use super::worker_selector;
 
 pub(crate) struct Controller {
@@ -68,7 +68,8 @@ impl Controller {
 
     pub(crate) async fn stop(self) {
         self.shutdown.request();
-        self.running.await.unwrap().unwrap();
+        let ended = tokio::time::timeout(PATIENCE, self.running).await;
+        ended.unwrap().unwrap().unwrap();
     }
 
     /// As SIGKILL does it: nothing more is done.
@@ -92,9 +93,8 @@ pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    let limit = Duration::from_secs(30);
     assert!(
-        tokio::time::timeout(limit, wait).await.is_ok(),
+        tokio::time::timeout(PATIENCE, wait).await.is_ok(),
         "waited in vain: {what}"
     );
 }
