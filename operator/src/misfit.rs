@@ -16,14 +16,14 @@ pub(crate) fn misfits<K: Pool>(
     nodes: &Nodes,
 ) -> Vec<(String, String)> {
     let ranges: Vec<Option<Range>> = entries.iter().map(Entry::range).collect();
-    let neighbours = neighbours(&ranges);
+    let intersecting = intersecting(&ranges);
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
         let node = entry.node();
         // Of several entries of a node, the first is the one that counts.
         let is_first = seen.insert(node);
-        let reason = match (ranges[i], neighbours[i]) {
+        let reason = match (ranges[i], intersecting[i]) {
             (None, _) => Some(K::WORDS.no_range.to_owned()),
             (Some(_), Some(other)) => {
                 let other = entries[other].node();
@@ -42,7 +42,7 @@ pub(crate) fn misfits<K: Pool>(
 }
 
 /// For each range one that it intersects, by index.
-fn neighbours(ranges: &[Option<Range>]) -> Vec<Option<usize>> {
+fn intersecting(ranges: &[Option<Range>]) -> Vec<Option<usize>> {
     let mut found = vec![None; ranges.len()];
     let mut ordered: Vec<(Range, usize)> = ranges
         .iter()
@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_the_ranges_that_intersect_another_have_a_neighbour(
+        fn exactly_the_ranges_that_intersect_another_are_told_of_one(
             spans in prop::collection::vec((any::<bool>(), 0_u128..60, 0_u128..9), 0..12),
         ) {
             let ranges: Vec<Option<Range>> = spans
@@ -88,9 +88,9 @@ mod tests {
                     Range::from_numbers(family, *first, first + size)
                 })
                 .collect();
-            for (i, neighbour) in neighbours(&ranges).into_iter().enumerate() {
+            for (i, other) in intersecting(&ranges).into_iter().enumerate() {
                 let intersects = |j: usize| i != j && ranges[i].unwrap().intersection(&ranges[j].unwrap()).is_some();
-                match neighbour {
+                match other {
                     Some(j) => prop_assert!(intersects(j)),
                     None => prop_assert!(!(0..ranges.len()).any(intersects)),
                 }
