@@ -70,7 +70,7 @@ pub trait Pool:
     /// What is to be done for it. Total and deterministic: the same pool and world give the same plan.
     ///
     /// No entry of the status is ever removed or changed, and no entry that is added intersects one that stands, whatever
-    /// became of node, selector and spec (design.md, invariants 1 and 4).
+    /// became of node, selector and spec (docs/architecture.md, what must always hold, 1 and 4).
     fn plan(&self, world: &World<'_>) -> Plan<Self::Status> {
         deal::plan(self, world)
     }
