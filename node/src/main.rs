@@ -13,7 +13,11 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     match cli.command.take() {
-        Some(command) => command.run(&cli.store_file, &cli.bind_address),
+        Some(command) => {
+            // To standard error, beside what is printed.
+            process::logging::init(&cli.common().logging);
+            command.run(&cli.store_file, &cli.bind_address)
+        }
         None => process::run_with(cli, |cli, shutdown| async move {
             daemon::run(Config::parse(cli)?, shutdown).await
         }),

@@ -33,7 +33,8 @@ pub enum StoreCommand {
     ///
     /// Works while the daemon runs, and with a store of the Go ipam-node before it is taken over. INDEX is the address's number in this node's range of the pool, where 0 is the first
     /// address that can be handed out: what a network's `allocateIPWithIndex` takes. (The perNodeExclusions and the
-    /// gatewayIndex of a CIDRPool count from the network address instead, so they are greater by one.) It is `-` for an
+    /// gatewayIndex of a CIDRPool count from the network address instead, so they are greater by one; but not where prefixes
+    /// are /31, /32, /127 or /128, whose first address can be handed out too.) It is `-` for an
     /// address outside of the range. SEEN says whether the pod was ever in the API: if it was, the address is released
     /// after the pod is gone; if not, only by a DEL, by GC, after the next boot, or by hand.
     List(List),
@@ -169,7 +170,9 @@ impl Release {
 
 fn print(text: &str) -> Result<(), Fatal> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("printing: {error}").into())
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads has read enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(|error| format!("printing: {error}").into()),
+    }
 }

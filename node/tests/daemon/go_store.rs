@@ -7,6 +7,7 @@ use api::pool_key::PoolKey;
 use node::clock::{BootClock, Clock};
 use node::go_store::{GoEntry, GoStore};
 use node::reservation::{Owner, Pod};
+use node::store::{Store, StoreLock};
 use process::shutdown::Shutdown;
 use rpc::journal::Entry;
 use rpc::v1::IpamParameters;
@@ -26,21 +27,25 @@ const NEW: Interface = Interface {
     uid: "u2",
 };
 
-/// Runs `ipam-node store ...` on the node's store, in a process of its own.
-fn store(node: &Node, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ipam-node"))
+/// `ipam-node store ...` on the node's store, in a process of its own.
+fn command(node: &Node, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipam-node"));
+    command
         .arg("store")
         .args(arguments)
         .arg("--store-file")
         .arg(node.path("store"))
-        .arg(format!("--bind-address=unix://{}", node.path("sock").display()))
-        .output()
-        .unwrap()
+        .arg(format!("--bind-address=unix://{}", node.path("sock").display()));
+    command
+}
+
+fn store_command(node: &Node, arguments: &[&str]) -> Output {
+    command(node, arguments).output().unwrap()
 }
 
 /// What it prints when it succeeds.
 fn printed(node: &Node, arguments: &[&str]) -> String {
-    let output = store(node, arguments);
+    let output = store_command(node, arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && errors.is_empty(), "{errors}");
     String::from_utf8(output.stdout).unwrap()
@@ -48,7 +53,7 @@ fn printed(node: &Node, arguments: &[&str]) -> String {
 
 /// What it says when it fails.
 fn refused(node: &Node, arguments: &[&str]) -> String {
-    let output = store(node, arguments);
+    let output = store_command(node, arguments);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr).unwrap()
@@ -288,6 +293,34 @@ fn a_go_store_can_be_looked_into_before_it_is_taken_over() {
     assert_eq!(fs::read_to_string(node.path("store")).unwrap(), damaged);
     let release = ["release", "--pool=v4", "--address=10.9.0.2"];
     assert!(refused(&node, &release).contains("is one of the Go ipam-node (JSON)"));
+}
+
+#[test]
+fn who_has_read_enough_of_a_list_makes_no_failure() {
+    let node = Node::new(&ApiServer::absent());
+    fs::write(node.path("store"), go_store().print()).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(&node, &["list"]).stdout(writer).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
+}
+
+#[test]
+fn what_a_command_meets_on_its_way_it_says_on_standard_error() {
+    let node = Node::new(&ApiServer::absent());
+    fs::write(node.path("store"), go_store().print()).unwrap();
+    let (store, _) = Store::open(StoreLock::take(&node.path("store")).unwrap()).unwrap();
+    store.close().unwrap();
+    fs::create_dir(node.path("released")).unwrap();
+    fs::write(node.path("released").join("a.json"), "half").unwrap();
+    let output = store_command(&node, &["export", "--in-place"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        errors.contains("a journal entry can't be read and was moved aside"),
+        "{errors}"
+    );
 }
 
 #[test]
