@@ -121,6 +121,7 @@ impl Node {
         store.close().unwrap();
         let left = |name: &str| self.folder.path().join(name).exists();
         assert!(self.is_database() && !left("store.new") && !left("store.new-journal"));
+        assert!(!left("store.new.json"));
     }
 }
 
@@ -146,6 +147,18 @@ fn killed_after(mut command: Command, while_running: Duration) {
     child.wait().unwrap();
 }
 
+/// Kills it as soon as `begun` is true; whether that was before it was `done`.
+fn killed_at_work(mut command: Command, begun: impl Fn() -> bool, done: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    while !begun() && !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "in vain");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    begun() && !done()
+}
+
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -165,4 +178,26 @@ fn killed_at_any_moment_of_an_import_or_an_export_it_keeps_everything() {
         killed_after(node.export(), after(export));
         node.is_whole();
     }
+}
+
+#[test]
+fn killed_in_the_middle_of_an_import_and_of_an_export_it_keeps_everything() {
+    // How fast it is differs; so long as it was too fast it is tried again.
+    let is_hit = |attempt: &dyn Fn(&Node) -> bool| {
+        (0..100).any(|_| {
+            let node = Node::new();
+            let hit = attempt(&node);
+            node.is_whole();
+            hit
+        })
+    };
+    assert!(is_hit(&|node| {
+        let begun = || exists(&node.folder.path().join("store.new"));
+        killed_at_work(node.daemon(), begun, || node.is_database())
+    }));
+    assert!(is_hit(&|node| {
+        node.is_whole();
+        let begun = || exists(&node.folder.path().join("store.new.json"));
+        killed_at_work(node.export(), begun, || !node.is_database())
+    }));
 }
