@@ -232,6 +232,40 @@ async fn requests_that_wait_share_a_commit() {
 }
 
 #[tokio::test]
+async fn what_changes_nothing_writes_nothing() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    core.add("a", &["p"]).await.unwrap();
+    let reservation = core.writer.reservations().await.unwrap()[0].id;
+    core.writer.mark_seen(vec![reservation]).await.unwrap();
+    let other = rusqlite::Connection::open(core.store()).unwrap();
+    // SQLite says so of every commit of another connection, whatever is in it.
+    let version = || -> i64 {
+        other
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .unwrap()
+    };
+    let before = version();
+    let of_an_unknown_pool = ReleaseCall {
+        pools: vec![key("unknown")],
+        network: "mynet".to_owned(),
+        owner: owner("a-stranger"),
+    };
+    let released = core.writer.deallocate(of_an_unknown_pool, Caller::default());
+    assert!(released.await.unwrap().is_empty());
+    assert!(core.del("b").await.is_empty());
+    let file = core.leave("1.json", "b", BootClock::new().unwrap().stamp());
+    assert_eq!(core.held().await, ["a 10.0.0.1"]);
+    assert!(!file.exists(), "it is applied");
+    assert!(core.add("a", &["p"]).await.is_err(), "it has one");
+    core.writer.mark_seen(vec![reservation]).await.unwrap();
+    core.writer.set_table(small()).await.unwrap();
+    assert_eq!(version(), before);
+    core.del("a").await;
+    assert_ne!(version(), before);
+}
+
+#[tokio::test]
 async fn a_release_by_row_never_meets_a_successor() {
     let core = start();
     core.writer.set_table(small()).await.unwrap();
