@@ -47,7 +47,7 @@ pub struct CidrPoolConfig {
 }
 
 impl CidrPoolConfig {
-    /// Reads `pool`, or says every rule that it breaks (contract B.12, "CIDRPool validation"). Of the rules 2 to 6, on the
+    /// Reads `pool`, or says every rule that it breaks (contract B.12.C). Of the rules 2 to 6, on the
     /// network and how it is cut, only the first broken one is said: the others make no sense then.
     pub fn parse(pool: &CIDRPool) -> Result<Self, FieldErrors> {
         let spec = &pool.spec;
@@ -250,7 +250,7 @@ mod tests {
         );
     }
 
-    /// Contract B.12.7: the broadcast address of IPv4 and every network address are out, but for the smallest prefixes.
+    /// Contract B.12.C.7: the broadcast address of IPv4 and every network address are out, but for the smallest prefixes.
     #[test]
     fn gateway_indexes_end_with_the_usable_addresses() {
         let valid = |cidr: &str, prefix: u8, index: i32| {

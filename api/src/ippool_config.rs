@@ -33,7 +33,7 @@ pub struct IpPoolConfig {
 }
 
 impl IpPoolConfig {
-    /// Reads `pool`, or says every rule that it breaks (contract B.12, "IPPool validation").
+    /// Reads `pool`, or says every rule that it breaks (contract B.12.I).
     pub fn parse(pool: &IPPool) -> Result<Self, FieldErrors> {
         let spec = &pool.spec;
         let mut faults = Faults::default();

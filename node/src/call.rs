@@ -1,4 +1,4 @@
-//! What a request asks for, parsed: an [`AllocateCall`] that exists is well-formed (contract B.4, "Request validation").
+//! What a request asks for, parsed: an [`AllocateCall`] that exists is well-formed (contract B.4.0).
 
 use std::net::IpAddr;
 
@@ -124,7 +124,7 @@ impl From<&Entry> for ReleaseCall {
     }
 }
 
-// The words of the Go daemon (contract B.4, "Request validation"), for each field in its order.
+// The words of the Go daemon (contract B.4.0), for each field in its order.
 
 fn missing(field: &str) -> Refusal {
     Refusal::Invalid(format!("{field} is required field"))

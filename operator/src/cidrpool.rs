@@ -111,7 +111,7 @@ impl Rules<CIDRPoolAllocation> for CidrPoolConfig {
         };
         let misplaced = match self.static_allocation_of(entry.node()) {
             Some(own) if own.prefix != prefix => Some(format!("not its static allocation {}", own.prefix)),
-            // Exclusions don't concern who is given a prefix by name (contract B.7, B.13.16).
+            // Exclusions don't concern who is given a prefix by name (contract B.7.4).
             Some(_) => None,
             None => not_for_just_any_node(self, &prefix),
         };

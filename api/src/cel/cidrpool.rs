@@ -1,4 +1,4 @@
-//! Rules of a CIDRPool, contract B.12 "CIDRPool validation". Rule 1, its name, is the API server's own: every name that it
+//! Rules of a CIDRPool, contract B.12.C. Rule 1, its name, is the API server's own: every name that it
 //! accepts can name a CNI network.
 
 use super::network::{

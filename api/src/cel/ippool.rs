@@ -1,4 +1,4 @@
-//! Rules of an IPPool, contract B.12 "IPPool validation". Rule 1, its name, is the API server's own: every name that it
+//! Rules of an IPPool, contract B.12.I. Rule 1, its name, is the API server's own: every name that it
 //! accepts can name a CNI network.
 
 use super::network::{self, Network, address_or_none, index_not_below, pool_network, powers_of_two};

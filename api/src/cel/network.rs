@@ -25,7 +25,7 @@ pub(super) const LIMITS: [(Place, Limit); 6] = [
 ];
 
 impl Network {
-    /// Rules of the network's own parts and of what must lie in it, contract B.12 "IPPool validation" 5, 6, 9 and 10.
+    /// Rules of the network's own parts and of what must lie in it, contract B.12.I.5, 6, 9 and 10.
     pub(super) fn rules(&self) -> Vec<(Place, Rule)> {
         vec![
             ("spec.exclusions[].startIP", address("is invalid IP address")),

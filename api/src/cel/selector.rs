@@ -1,4 +1,4 @@
-//! Rules of a node selector, contract B.12 "IPPool validation" 8. The API server says them of `spec.nodeSelector`, where the
+//! Rules of a node selector, contract B.12.I.8. The API server says them of `spec.nodeSelector`, where the
 //! parsers, as the Go version, leave that word out.
 
 use super::{Limit, NODE_NAME, Place, Reason, Rule};

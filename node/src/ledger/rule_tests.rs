@@ -118,7 +118,7 @@ fn address(grant: Result<Grant, Refusal>) -> String {
 const IP: PoolKind = PoolKind::IpPool;
 const CIDR: PoolKind = PoolKind::CidrPool;
 
-/// Contract B.13.2: the examples of both READMEs, in which the two kinds of exclusions overlap on the first node.
+/// Contract B.4.6: the examples of both READMEs, in which the two kinds of exclusions overlap on the first node.
 #[test]
 fn overlapping_exclusions_leave_the_first_address_behind_both() {
     let both = json!({
@@ -139,7 +139,7 @@ fn index_exclusions_count_from_another_base_in_each_kind() {
     assert_eq!(address(get(&mut node, CIDR, Wish::default())), "192.168.0.2/24");
 }
 
-/// Contract B.13.5: would not end if it went address by address.
+/// Contract B.6.6: would not end if it went address by address.
 #[test]
 fn excluding_2_to_the_31_indexes_takes_no_time() {
     let all = json!([{"startIndex": 0, "endIndex": i32::MAX}, {"startIndex": 7, "endIndex": i32::MAX}]);
@@ -382,7 +382,7 @@ fn the_gateways_index_is_refused_and_an_excluded_one_is_not() {
     }
 }
 
-/// Contract B.4, "Response per pool".
+/// Contract B.4.11.
 #[test]
 fn routes_go_through_the_gateway_the_default_of_its_family_first() {
     let v4 = json!({

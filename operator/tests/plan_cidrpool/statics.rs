@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::{allocations, condition, plan, planned, prefix, with_entries, workers};
 use crate::{dealt, with};
 
-/// Contract B.7 and B.13.16: who names a prefix means it. What stands is not even stale, so nothing flips to and fro.
+/// Contract B.7.4: who names a prefix means it. What stands is not even stale, so nothing flips to and fro.
 #[test]
 fn a_static_prefix_is_given_although_it_is_excluded_as_a_whole() {
     let pool = with(&json!({

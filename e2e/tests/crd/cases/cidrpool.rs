@@ -1,4 +1,4 @@
-//! CIDRPools, contract B.12 "CIDRPool validation" 2 to 10, 12 and 13.
+//! CIDRPools, contract B.12.C.2 to 10, 12 and 13.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! IPPools, contract B.12 "IPPool validation" 2 to 7, 9 and 10.
+//! IPPools, contract B.12.I.2 to 7, 9 and 10.
 
 use serde_json::json;
 

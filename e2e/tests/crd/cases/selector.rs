@@ -1,4 +1,4 @@
-//! Node selectors, contract B.12 "IPPool validation" 8; those of CIDRPools have the same rules. The parsers, as the Go version,
+//! Node selectors, contract B.12.I.8; those of CIDRPools have the same rules. The parsers, as the Go version,
 //! say `spec.nodeSelectorTerms`; the API server says where it really is.
 
 use serde_json::{Value, json};
