@@ -1,11 +1,12 @@
 //! A daemon that is told to stop.
 
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use node::store::StoreLock;
 use rpc::v1::AllocateRequest;
 
-use crate::support::{parameters, serve, serve_standing, socket_in, until};
+use crate::support::{parameters, serve, serve_standing, serve_standing_within, socket_in, until};
 
 #[tokio::test]
 async fn a_stopped_daemon_finishes_what_runs_and_leaves_no_socket() {
@@ -50,4 +51,19 @@ async fn a_stopping_daemon_is_away_for_all_but_those_it_serves() {
     assert_eq!(answer.allocations[0].ip, "192.168.0.1/16");
     served.service.await.unwrap().unwrap();
     assert!(!socket.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_holds_up_no_stop() {
+    let (served, go) = serve_standing_within(Duration::ZERO).await;
+    let mut client = served.client.clone();
+    let request = AllocateRequest {
+        parameters: Some(parameters("a", &["v4"])),
+    };
+    let running = tokio::spawn(async move { client.allocate(request).await });
+    until(|| served.metrics.requests_in_flight.get() == 1).await;
+    served.stop.send(()).unwrap();
+    served.service.await.unwrap().unwrap();
+    assert!(!running.is_finished() && !socket_in(served.folder.path()).exists());
+    drop(go);
 }

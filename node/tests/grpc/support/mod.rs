@@ -1,7 +1,8 @@
 //! A served daemon's core, and what plugins ask of it.
 
+mod standing;
+
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use api::node_pool::NodePool;
@@ -19,7 +20,6 @@ use node::table::{Knowledge, Table};
 use node::watch::pods::PodWatch;
 use node::writer::{self, Ended, Parts, Writer};
 use prometheus::Registry;
-use rpc::journal::Stamp;
 use rpc::v1::ipam_service_client::IpamServiceClient;
 use rpc::v1::{
     AllocateRequest, AllocationInfo, CollectGarbageRequest, DeallocateRequest, IpamMetadata, IpamParameters,
@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+
+pub(crate) use standing::{serve_standing, serve_standing_within};
 
 /// A core that serves on its own store. Its API server can't be reached.
 pub(crate) struct Served {
@@ -61,8 +63,13 @@ pub(crate) async fn serve() -> Served {
     serve_with(BootClock::new().unwrap(), vec![v4(), v6()]).await
 }
 
-/// Before it knows any pools.
+/// Before it knows any pools. Told to stop, it waits for what runs, for ever.
 pub(crate) async fn serve_at(folder: TempDir, address: BindAddress, clock: impl Clock) -> Served {
+    serve_within(Duration::MAX, folder, address, clock).await
+}
+
+/// Told to stop, it waits for what runs for as long as `grace`.
+async fn serve_within(grace: Duration, folder: TempDir, address: BindAddress, clock: impl Clock) -> Served {
     let lock = StoreLock::take(&folder.path().join("store")).unwrap();
     let listener = Listener::bind(&address, &lock).unwrap();
     let (store, ledger) = Store::open(lock).unwrap();
@@ -82,8 +89,7 @@ pub(crate) async fn serve_at(folder: TempDir, address: BindAddress, clock: impl 
         writer: writer.clone(),
         metrics: metrics.clone(),
         pods: unreachable_pods(&writer),
-        // No test needs it: whoever waits for it waits for ever.
-        grace: Duration::MAX,
+        grace,
     };
     let service = tokio::spawn(service::serve(
         listener,
@@ -264,41 +270,4 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, S
 
 pub(crate) fn refused(code: Code, message: &str) -> (Code, String) {
     (code, message.to_owned())
-}
-
-/// A clock at which the writer stands, once it is told to, until it is let go.
-pub(crate) struct Gate {
-    clock: BootClock,
-    hold: Receiver<(Sender<()>, Receiver<()>)>,
-}
-
-impl Clock for Gate {
-    fn stamp(&self) -> Stamp {
-        let stamp = self.clock.stamp();
-        if let Ok((standing, go)) = self.hold.try_recv() {
-            standing.send(()).unwrap();
-            // An error lets it go as well.
-            let _ = go.recv();
-        }
-        stamp
-    }
-
-    fn boot_id(&self) -> &str {
-        self.clock.boot_id()
-    }
-}
-
-/// With the pools of [`serve`], and a writer that stands at the beginning of a batch until something is sent, or the sender dropped.
-pub(crate) async fn serve_standing() -> (Served, Sender<()>) {
-    let (hold, told) = channel();
-    let gate = Gate {
-        clock: BootClock::new().unwrap(),
-        hold: told,
-    };
-    let served = serve_with(gate, vec![v4(), v6()]).await;
-    let (standing, stands) = channel();
-    let (go, wait) = channel();
-    hold.send((standing, wait)).unwrap();
-    stands.recv().unwrap();
-    (served, go)
 }
