@@ -23,6 +23,9 @@ pub(crate) struct Case {
     pub(crate) api_server: ApiServer,
 }
 
+/// The one that no API server ever stored: the minimum of an index in IPPools is older than all other rules.
+pub(crate) const NEVER_STORED: &str = "ip-index-negative";
+
 /// The kinds of pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -48,6 +51,19 @@ impl Case {
             ApiServer::Same => self.parser,
             ApiServer::Says(said) => said,
             ApiServer::Nothing => &[],
+        }
+    }
+
+    /// Whether the parser says nothing.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.parser.is_empty()
+    }
+
+    /// What the parser says, as one text.
+    pub(crate) fn text(&self) -> String {
+        match self.parser {
+            [only] => (*only).to_owned(),
+            all => format!("[{}]", all.join(", ")),
         }
     }
 }

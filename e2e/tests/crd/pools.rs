@@ -12,7 +12,7 @@ use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use serde_json::{Value, json};
 
-use super::cases::Kind;
+use super::cases::{Case, Kind, NEVER_STORED};
 
 pub(crate) const CRD: &str = "config/crd/nv-ipam.nvidia.com.yaml";
 
@@ -29,6 +29,14 @@ impl Kind {
             Self::CIDRPool => ApiResource::erase::<CIDRPool>(&()),
         };
         Api::namespaced_with(bed.client.clone(), NAMESPACE, &resource)
+    }
+
+    /// A valid spec.
+    pub(crate) fn valid_spec(self) -> Value {
+        match self {
+            Self::IPPool => json!({ "subnet": "10.7.0.0/24", "perNodeBlockSize": 8 }),
+            Self::CIDRPool => json!({ "cidr": "10.7.0.0/16", "perNodeNetworkPrefix": 24 }),
+        }
     }
 
     /// A pool with this spec.
@@ -48,6 +56,24 @@ pub(crate) async fn refused(bed: &Bed, kind: Kind, name: &str, spec: &Value) -> 
     };
     let created = kind.api(bed).create(&dry_run, &kind.object(name, spec)?).await;
     faults(created.map(drop)).with_context(|| name.to_owned())
+}
+
+/// Those of `cases` that can be stored under [`types_only`], which must be all but [`NEVER_STORED`].
+pub(crate) async fn storable(bed: &Bed, cases: Vec<Case>) -> Result<Vec<Case>> {
+    let mut storable = Vec::new();
+    let mut not = Vec::new();
+    for case in cases {
+        if refused(bed, case.kind, case.name, &case.spec).await?.is_empty() {
+            storable.push(case);
+        } else {
+            not.push(case.name);
+        }
+    }
+    ensure!(
+        not == [NEVER_STORED],
+        "under types only these are refused: {not:?}"
+    );
+    Ok(storable)
 }
 
 /// What a request was refused with as invalid; nothing if it was not.

@@ -2,6 +2,7 @@
 
 use e2e::harness::Test;
 
+mod daemon;
 mod served;
 mod table;
 mod webhook;
