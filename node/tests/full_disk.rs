@@ -16,7 +16,7 @@ use node::clock::BootClock;
 use node::metrics::Metrics;
 use node::refusal::Refusal;
 use node::reservation::{Owner, Pod};
-use node::store::{Store, StoreLock};
+use node::store::{self, Store, StoreLock};
 use node::table::{Knowledge, Table};
 use node::writer::{self, Caller, Ended, Parts, Writer};
 use prometheus::Registry;
@@ -142,8 +142,16 @@ async fn addresses_are_released_though_not_one_byte_is_left() {
     }
     let second = fill(&writer, first).await;
     assert!(second > 300, "{second} reservations after {first}");
+    let held = writer.reservations().await.unwrap().remove(0);
     writer.stop().await;
     ended.wait().await.unwrap();
+
+    // Nor do the commands need more than was kept for a start.
+    eat_everything(&disk.join("commands"));
+    let released = store::release(&disk.join("store"), &held.pool, held.address).unwrap();
+    assert_eq!(released.unwrap().id, held.id);
+    assert!(disk.join("store.reserve").exists());
+    fs::remove_file(disk.join("commands")).unwrap();
 
     // Without the room that was kept for it, a start says what to do.
     eat_everything(&disk.join("more"));

@@ -1,6 +1,7 @@
 //! Why a store can't be used, and what to do.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use api::pool_key::PoolKey;
@@ -9,6 +10,7 @@ use super::files::Identity;
 use super::rows::LoadError;
 use crate::advice;
 use crate::go_store::{EntryProblem, GoStoreError};
+use crate::reservation::Owner;
 
 /// Why a store can't be used. Unless it says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +85,21 @@ pub enum StoreError {
     #[error("the store {} is empty: nothing was ever reserved in it", .0.display())]
     Empty(PathBuf),
     /// What it holds can't be said in the Go format.
-    #[error("the store {} has a reservation in pool {pool} that the Go ipam-node can't have, one that {problem}", path.display())]
+    #[error(
+        "the store {} has a reservation in pool {pool} that the Go ipam-node can't have, one that {problem}: address \
+         {address}, of container {:?} and interface {:?}. Once nothing uses the address, release it by `ipam-node store \
+         release --pool={pool} --address={address}`; else stay with this ipam-node until then", path.display(), owner.container,
+        owner.interface
+    )]
     NotForGo {
         /// Path of the store.
         path: PathBuf,
         /// Key of the pool.
         pool: PoolKey,
+        /// The address.
+        address: IpAddr,
+        /// Who holds it.
+        owner: Box<Owner>,
         /// What is wrong with it.
         problem: Box<EntryProblem>,
     },
@@ -131,7 +142,7 @@ pub enum StoreError {
         trace: PathBuf,
     },
     /// The disk is full.
-    #[error("no room on the disk for {step} {}: make room on its file system, then start ipam-node again", path.display())]
+    #[error("no room on the disk for {step} {}: make room on its file system, then try again", path.display())]
     NoRoom {
         /// What was done.
         step: &'static str,

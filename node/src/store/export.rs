@@ -18,10 +18,11 @@ use api::pool_key::PoolKey;
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::StoreError;
+use super::files::Files;
 use super::lock::StoreLock;
 use super::open::Content;
 use super::transaction::Transaction;
-use super::{import, make, open, rows};
+use super::{import, make, open, room, rows};
 use crate::clock::{BootClock, Clock};
 use crate::go_store::{GoEntry, GoStore};
 use crate::journal::{Journal, Pending};
@@ -43,8 +44,18 @@ pub enum InPlace {
 }
 
 /// Turns the store that `lock` is for into one that a Go daemon starts with, after what waits in `journal`.
-pub fn export_in_place(lock: StoreLock, journal: Option<Journal>) -> Result<InPlace, StoreError> {
+pub fn export_in_place(lock: StoreLock, mut journal: Option<Journal>) -> Result<InPlace, StoreError> {
     let files = &lock.files;
+    let mut applied = 0;
+    let done = room::with_reserve(&files.reserve(), || {
+        attempt(files, journal.as_mut(), &mut applied)
+    });
+    drop(lock);
+    done
+}
+
+/// Counts the DELs that it applies in `applied`, also if it fails later.
+fn attempt(files: &Files, journal: Option<&mut Journal>, applied: &mut usize) -> Result<InPlace, StoreError> {
     make::remove_unfinished(files)?;
     let content = open::look(&files.store)?;
     match content {
@@ -64,10 +75,9 @@ pub fn export_in_place(lock: StoreLock, journal: Option<Journal>) -> Result<InPl
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(files.store.clone()),
         _ => StoreError::sqlite("moving the log into the store", &files.store)(error),
     };
-    let applied = match journal {
-        Some(journal) => drain(connection, journal, &files.store)?,
-        None => 0,
-    };
+    if let Some(journal) = journal {
+        *applied += drain(connection, journal, &files.store)?;
+    }
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))
         .map_err(in_use)?;
@@ -86,13 +96,14 @@ pub fn export_in_place(lock: StoreLock, journal: Option<Journal>) -> Result<InPl
     make::publish(files, &files.unfinished_json(), |new, store| {
         fs::rename(new, store)
     })?;
-    drop(database);
-    drop(lock);
-    Ok(InPlace::Exported { store, applied })
+    Ok(InPlace::Exported {
+        store,
+        applied: *applied,
+    })
 }
 
 /// Applies what waits in the journal, for good when this returns, and says how many entries that were.
-fn drain(connection: &Connection, mut journal: Journal, path: &Path) -> Result<usize, StoreError> {
+fn drain(connection: &Connection, journal: &mut Journal, path: &Path) -> Result<usize, StoreError> {
     let pending = journal.pending();
     if pending.is_empty() {
         return Ok(0);
@@ -142,12 +153,13 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<GoStore, Stor
 }
 
 fn insert(store: &mut GoStore, pool: PoolKey, entry: GoEntry, path: &Path) -> Result<(), StoreError> {
-    store
-        .pool_mut(pool.clone())
-        .insert(entry)
-        .map_err(|problem| StoreError::NotForGo {
-            path: path.to_owned(),
-            pool,
-            problem: Box::new(problem),
-        })
+    let (address, owner) = (entry.address, entry.owner.clone());
+    let inserted = store.pool_mut(pool.clone()).insert(entry);
+    inserted.map_err(|problem| StoreError::NotForGo {
+        path: path.to_owned(),
+        pool,
+        address,
+        owner: Box::new(owner),
+        problem: Box::new(problem),
+    })
 }

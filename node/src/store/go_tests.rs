@@ -387,7 +387,10 @@ fn what_the_go_daemon_can_not_have_is_not_exported() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("in pool p that the Go ipam-node can't have, one that stands there twice"),
+        error.contains(
+            "in pool p that the Go ipam-node can't have, one that stands there twice: address 10.0.0."
+        ) && error.contains("interface \"")
+            && error.contains("ipam-node store release --pool=p --address=10.0.0."),
         "{error}"
     );
     assert_eq!(names(folder.path()), ["store", "store.go.json", "store.reserve"]);

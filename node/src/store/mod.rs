@@ -54,13 +54,8 @@ impl Store {
     /// Whatever is not sound, or neither's, is refused and left as it is.
     pub fn open(lock: StoreLock) -> Result<(Self, Ledger), StoreError> {
         let reserve = lock.files.reserve();
-        let give_back =
-            || room::give_back(&reserve).map_err(StoreError::io("removing the reserve", &reserve));
-        let database = match open::open(&lock.files) {
-            Err(StoreError::NoRoom { .. }) if give_back()? => open::open(&lock.files)?,
-            opened => opened?,
-        };
-        give_back()?;
+        let database = room::with_reserve(&reserve, || open::open(&lock.files))?;
+        room::give_back(&reserve).map_err(StoreError::io("removing the reserve", &reserve))?;
         let store = Self {
             identity: Identity::of(&database.held)
                 .map_err(StoreError::io("opening the store", &lock.files.store))?,

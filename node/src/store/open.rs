@@ -162,7 +162,7 @@ fn read_head(file: &File, head: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-fn known_version(path: &Path, found: i64) -> Result<(), StoreError> {
+pub(super) fn known_version(path: &Path, found: i64) -> Result<(), StoreError> {
     if found > schema::VERSION {
         Err(StoreError::TooNew {
             path: path.to_owned(),

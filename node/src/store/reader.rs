@@ -12,8 +12,9 @@ use api::pool_key::PoolKey;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
+use super::files::Files;
 use super::transaction::Transaction;
-use super::{export, import, open, rows, schema};
+use super::{export, import, open, room, rows, schema};
 use crate::go_store::GoStore;
 use crate::reservation::Reservation;
 
@@ -85,6 +86,8 @@ fn at_one_moment<T>(
 fn must_be_current(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
     let found: i64 = version.map_err(StoreError::sqlite("opening the store", path))?;
+    // The head of the file, which was looked at first, may be older than the log.
+    open::known_version(path, found)?;
     if found == schema::VERSION {
         Ok(())
     } else {
@@ -96,7 +99,20 @@ fn must_be_current(connection: &Connection, path: &Path) -> Result<(), StoreErro
 /// Releases an address by hand, durably, and returns the reservation that it had; `None` if there was none.
 ///
 /// A daemon that runs sees it before it next hands out or releases anything.
+///
+/// Where the disk is full and no daemon runs, it takes the room that was kept for a start, and keeps it again afterwards.
 pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
+    let reserve = Files::of(path).reserve();
+    let kept = reserve.exists();
+    let released = room::with_reserve(&reserve, || release_once(path, pool, address));
+    // A daemon that has been started meanwhile has taken it; then it keeps room of its own.
+    if kept && !reserve.exists() && !Files::of(path).log().exists() {
+        let _ = room::set_aside(&reserve);
+    }
+    released
+}
+
+fn release_once(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
     open::must_be_database(path)?;
     let connection = schema::open(path).map_err(StoreError::sqlite("opening the store", path))?;
     must_be_current(&connection, path)?;

@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+use super::error::StoreError;
+
 /// Bytes kept for the log. It is overwritten from its start whenever all of it has been moved into the database, so this
 /// is what one commit can take: some 1000 changed pages, more than the whole database of most nodes.
 const LOG: u64 = 4 << 20;
@@ -52,6 +54,21 @@ pub(super) fn give_back(path: &Path) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Does `attempt`, again with the room that was kept if there is too little without.
+pub(super) fn with_reserve<T>(
+    reserve: &Path,
+    mut attempt: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match attempt() {
+        Err(StoreError::NoRoom { .. })
+            if give_back(reserve).map_err(StoreError::io("removing the reserve", reserve))? =>
+        {
+            attempt()
+        }
+        done => done,
     }
 }
 

@@ -235,6 +235,22 @@ fn a_later_format_is_left_alone() {
 }
 
 #[test]
+fn a_later_format_that_only_the_log_tells_of_is_no_earlier_one_to_who_looks() {
+    let (_folder, path) = folder();
+    let (store, _) = open(&path).unwrap();
+    store
+        .database
+        .connection
+        .pragma_update(None, "user_version", 7)
+        .unwrap();
+    let too_new = reader::content(&path).unwrap_err();
+    assert!(
+        matches!(too_new, StoreError::TooNew { found: 7, .. }),
+        "{too_new}"
+    );
+}
+
+#[test]
 fn a_damaged_store_is_left_alone() {
     let (folder, path) = folder();
     filled(&path, 1000);
