@@ -20,7 +20,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::error::StoreError;
 use super::files::Files;
 use super::lock::StoreLock;
-use super::open::Content;
+use super::open::Kind;
 use super::transaction::Transaction;
 use super::{import, make, open, room, rows};
 use crate::clock::{BootClock, Clock};
@@ -57,15 +57,15 @@ pub fn export_in_place(lock: StoreLock, mut journal: Option<Journal>) -> Result<
 /// Counts the DELs that it applies in `applied`, also if it fails later.
 fn attempt(files: &Files, journal: Option<&mut Journal>, applied: &mut usize) -> Result<InPlace, StoreError> {
     make::remove_unfinished(files)?;
-    let content = open::look(&files.store)?;
-    match content {
-        Some(Content::Ours) => {}
-        Some(Content::Json) => {
+    let kind = open::look(&files.store)?;
+    match kind {
+        Some(Kind::Ours) => {}
+        Some(Kind::Json) => {
             import::must_be_sound(files)?;
             return Ok(InPlace::Already);
         }
-        None | Some(Content::Empty) => {
-            open::not_lost(files, content)?;
+        None | Some(Kind::Empty) => {
+            open::not_lost(files, kind)?;
             return Ok(InPlace::Nothing);
         }
     }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::error::StoreError;
 use super::files::{Files, Identity};
 use super::lock::hold;
-use super::open::Content;
+use super::open::Kind;
 use super::{open, schema};
 
 /// Makes a database, on stable storage when this returns, and writes into it with `write`. The file is locked as the store is:
@@ -124,9 +124,7 @@ pub(super) fn keep_aside(files: &Files, aside: &Path) -> Result<(), StoreError> 
 pub(super) fn remove_unfinished(files: &Files) -> Result<(), StoreError> {
     // Only an exchange brings a JSON there. Unless it is the one that was read and kept before, a Go daemon had committed.
     let unfinished = files.unfinished();
-    if matches!(open::look(&unfinished), Ok(Some(Content::Json)))
-        && !same_file(&unfinished, &files.imported())
-    {
+    if matches!(open::look(&unfinished), Ok(Some(Kind::Json))) && !same_file(&unfinished, &files.imported()) {
         put_back(files)?;
     }
     remove(&unfinished)?;

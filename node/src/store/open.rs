@@ -14,7 +14,7 @@ use super::{import, make, schema};
 
 /// What lies at a store's path and can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum Kind {
     Empty,
     Ours,
     Json,
@@ -42,16 +42,16 @@ pub(super) fn open(files: &Files) -> Result<Database, StoreError> {
         }
         Some(file) => {
             hold(&file, &files.store)?;
-            match content(&file, &files.store)? {
+            match kind(&file, &files.store)? {
                 // `file` stays locked until the name belongs to the new one.
-                Content::Empty => {
-                    not_lost(files, Some(Content::Empty))?;
+                Kind::Empty => {
+                    not_lost(files, Some(Kind::Empty))?;
                     let new = make::database(files, |_| Ok(()))?;
                     make::replace(files, &file)?;
                     new
                 }
-                Content::Json => import::import(files, &file)?,
-                Content::Ours => file,
+                Kind::Json => import::import(files, &file)?,
+                Kind::Ours => file,
             }
         }
     };
@@ -63,7 +63,7 @@ pub(super) fn open_database(files: &Files) -> Result<Database, StoreError> {
     let file = open_file(&files.store, Access::Write)?;
     let file = file.ok_or_else(|| StoreError::Absent(files.store.clone()))?;
     hold(&file, &files.store)?;
-    must_be_ours(content(&file, &files.store)?, &files.store)?;
+    must_be_ours(kind(&file, &files.store)?, &files.store)?;
     connect(files, file)
 }
 
@@ -71,22 +71,22 @@ pub(super) fn open_database(files: &Files) -> Result<Database, StoreError> {
 pub(super) fn must_be_database(store: &Path) -> Result<(), StoreError> {
     match look(store)? {
         None => Err(StoreError::Absent(store.to_owned())),
-        Some(content) => must_be_ours(content, store),
+        Some(kind) => must_be_ours(kind, store),
     }
 }
 
 /// What lies there now. For the same processes.
-pub(super) fn look(store: &Path) -> Result<Option<Content>, StoreError> {
+pub(super) fn look(store: &Path) -> Result<Option<Kind>, StoreError> {
     open_file(store, Access::Read)?
-        .map(|file| content(&file, store))
+        .map(|file| kind(&file, store))
         .transpose()
 }
 
-fn must_be_ours(content: Content, store: &Path) -> Result<(), StoreError> {
-    match content {
-        Content::Ours => Ok(()),
-        Content::Json => Err(StoreError::StillGo(store.to_owned())),
-        Content::Empty => Err(StoreError::Empty(store.to_owned())),
+fn must_be_ours(kind: Kind, store: &Path) -> Result<(), StoreError> {
+    match kind {
+        Kind::Ours => Ok(()),
+        Kind::Json => Err(StoreError::StillGo(store.to_owned())),
+        Kind::Empty => Err(StoreError::Empty(store.to_owned())),
     }
 }
 
@@ -124,7 +124,7 @@ fn open_file(path: &Path, access: Access) -> Result<Option<File>, StoreError> {
 }
 
 /// Reads what is at the head of the file; SQLite is not involved, so nothing changes.
-fn content(file: &File, path: &Path) -> Result<Content, StoreError> {
+fn kind(file: &File, path: &Path) -> Result<Kind, StoreError> {
     // Format of the header: https://www.sqlite.org/fileformat.html#the_database_header
     const MAGIC: &[u8] = b"SQLite format 3\0";
     const USER_VERSION: usize = 60;
@@ -133,16 +133,16 @@ fn content(file: &File, path: &Path) -> Result<Content, StoreError> {
     let length = read_head(file, &mut head).map_err(StoreError::io("reading the store", path))?;
     let number = |at: usize| i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     if length == 0 {
-        Ok(Content::Empty)
+        Ok(Kind::Empty)
     } else if head.starts_with(MAGIC) && length == head.len() {
         if number(APPLICATION_ID) != schema::APPLICATION_ID {
             let problem = "is an SQLite database of another program";
             return Err(StoreError::unusable(path, problem));
         }
         known_version(path, number(USER_VERSION).into())?;
-        Ok(Content::Ours)
+        Ok(Kind::Ours)
     } else if head[..length].trim_ascii_start().starts_with(b"{") {
-        Ok(Content::Json)
+        Ok(Kind::Json)
     } else {
         Err(StoreError::unusable(
             path,
@@ -179,13 +179,13 @@ pub(super) fn known_version(path: &Path, found: i64) -> Result<(), StoreError> {
 
 /// SQLite replays a log that it finds beside a database, whosever it is; and a store of ours that is gone is no reason to
 /// hand out its addresses again.
-pub(super) fn not_lost(files: &Files, content: Option<Content>) -> Result<(), StoreError> {
+pub(super) fn not_lost(files: &Files, kind: Option<Kind>) -> Result<(), StoreError> {
     let exists = |trace: &PathBuf| fs::symlink_metadata(trace).is_ok();
     let has_bytes = |trace: &PathBuf| fs::metadata(trace).is_ok_and(|m| m.len() > 0);
-    let (what, trace) = match content {
+    let (what, trace) = match kind {
         // SQLite removes its log when it closes the database: even an empty one says that the store went while in use.
         None => ("missing", files.logs().into_iter().find(exists)),
-        Some(Content::Empty) => ("empty", files.traces().into_iter().find(has_bytes)),
+        Some(Kind::Empty) => ("empty", files.traces().into_iter().find(has_bytes)),
         Some(_) => return Ok(()),
     };
     match trace {

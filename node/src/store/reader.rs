@@ -60,7 +60,7 @@ pub fn go_store(path: &Path) -> Result<GoStore, StoreError> {
 }
 
 fn of_go_daemon(path: &Path) -> Result<Option<GoStore>, StoreError> {
-    if open::look(path)? == Some(open::Content::Json) {
+    if open::look(path)? == Some(open::Kind::Json) {
         let file = File::open(path).map_err(StoreError::io("opening the store", path))?;
         return import::parse(&file, path).map(Some);
     }
