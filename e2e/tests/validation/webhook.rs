@@ -174,6 +174,17 @@ async fn rotation(bed: Arc<Bed>) -> Result<()> {
 
     // The API server trusts the new authority only: it gets through once the new certificate is shown.
     let authority = webhook.certify()?;
+    let mark = webhook.app.service.log_length();
+    wait::until("its refusal to be said", wait::USUAL, async || {
+        let ran = create(&bed, "bad", &out_of_order(json!({}))).await;
+        let log = webhook.app.service.log_since(mark);
+        if log.contains("a client refuses the webhook's certificate with the TLS alert BadCertificate") {
+            wait::done(())
+        } else {
+            wait::not_yet(format!("{ran:?} {log}"))
+        }
+    })
+    .await?;
     webhook.register(&authority).await?;
     webhook.wait_asked().await?;
     ensure!(
