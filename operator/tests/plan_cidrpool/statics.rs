@@ -1,8 +1,11 @@
 //! Prefixes that are kept for certain nodes.
 
+use operator::nodes::Nodes;
 use serde_json::{Value, json};
 
-use crate::common::{allocations, condition, plan, planned, prefix, with_entries, workers};
+use crate::common::{
+    allocations, condition, node, plan, planned, prefix, with_entries, worker_selector, workers,
+};
 use crate::{dealt, with};
 
 /// Contract B.7.4: who names a prefix means it. What stands is not even stale, so nothing flips to and fro.
@@ -88,4 +91,31 @@ fn twenty_thousand_nodes_with_prefixes_of_their_own_are_planned() {
     let half = planned(&half, &nodes);
     assert_eq!(allocations(&half)[9_999].prefix, "10.39.15.0/24");
     assert_eq!(condition(&half, "NodesAllocated").0, "True");
+}
+
+#[test]
+fn static_prefixes_are_dealt_to_no_other_node_and_to_theirs_only_if_it_is_selected() {
+    let statics = json!([{"nodeName": "d", "prefix": "10.0.0.0/24"}, {"prefix": "10.0.1.0/24"},
+        {"nodeName": "infra", "prefix": "10.0.2.0/24"}, {"nodeName": "nobody", "prefix": "10.0.3.0/24"}]);
+    let pool = with(&json!({"staticAllocations": statics, "nodeSelector": worker_selector()}));
+    let mut nodes: Nodes = workers(&["a", "b"]);
+    nodes.insert("infra".to_owned(), node("infra", "infra").into());
+    let pool = planned(&pool, &nodes);
+    assert_eq!(
+        allocations(&pool),
+        [
+            prefix("a", "10.0.4.0/24", "10.0.4.1"),
+            prefix("b", "10.0.5.0/24", "10.0.5.1")
+        ]
+    );
+    nodes.extend(workers(&["d", "infra"]));
+    let pool = planned(&pool, &nodes);
+    assert_eq!(
+        allocations(&pool)[2..],
+        [
+            prefix("d", "10.0.0.0/24", "10.0.0.1"),
+            prefix("infra", "10.0.2.0/24", "10.0.2.1")
+        ]
+    );
+    assert_eq!(condition(&pool, "StaleAllocations").0, "False");
 }
