@@ -232,6 +232,23 @@ fn the_ranges_of_others_are_known_and_outlive_an_object_that_cannot_be_read() {
 }
 
 #[test]
+fn that_all_pools_are_known_now_is_news_for_the_writer() {
+    let known = after(&Table::default(), &[good("a")]);
+    let stored = Table {
+        known: Known::both(Knowledge::Persisted),
+        ..known.clone()
+    };
+    assert!(!known.serves_as(&stored));
+}
+
+#[test]
+fn of_a_pool_that_is_not_here_nothing_is_kept_that_grows_with_the_cluster() {
+    let nodes = [("host-b", "192.168.0.25", "192.168.0.48")];
+    assert_eq!(ippool("a", &good_spec(), &nodes).neighbours(), None);
+    assert!(good("a").neighbours().is_some());
+}
+
+#[test]
 fn a_node_that_joins_is_news_for_the_writer_and_not_for_the_log() {
     let alone = after(&Table::default(), &[ippool("a", &good_spec(), &[BLOCK])]);
     let joined = after(&alone, &[good("a")]);

@@ -115,12 +115,17 @@ mod tests {
     use crate::table::Knowledge;
 
     fn object(name: &str, first: u8) -> DeserializeGuard<IPPool> {
+        beside(name, first, 101)
+    }
+
+    /// Its block begins at `first`, that of host-b at `other`.
+    fn beside(name: &str, first: u8, other: u8) -> DeserializeGuard<IPPool> {
         let block = |node: &str, first: u8| json!({"nodeName": node, "startIP": format!("10.0.0.{first}"), "endIP": format!("10.0.0.{}", first + 7)});
         serde_json::from_value(json!({
             "apiVersion": "nv-ipam.nvidia.com/v1alpha1", "kind": "IPPool",
             "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-of-{name}")},
             "spec": {"subnet": "10.0.0.0/24", "perNodeBlockSize": 8},
-            "status": {"allocations": [block("host-a", first), block("host-b", 101)]},
+            "status": {"allocations": [block("host-a", first), block("host-b", other)]},
         }))
         .unwrap()
     }
@@ -208,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_neighbours_are_held_once() {
+    fn equal_neighbours_are_held_once_and_others_take_their_place() {
         let mut objects = of_host_a();
         listed(&mut objects, &[object("a", 1)]);
         let held = |objects: &Objects<IPPool>| {
@@ -219,5 +224,16 @@ mod tests {
         assert!(Arc::ptr_eq(&before, &held(&objects)));
         listed(&mut objects, &[object("a", 1)]);
         assert!(Arc::ptr_eq(&before, &held(&objects)));
+        objects.observe(Ok(Event::Apply(beside("a", 1, 201))));
+        let holder = |ip: &str| {
+            held(&objects)
+                .holder_of(ip.parse().unwrap())
+                .node()
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            (holder("10.0.0.101"), holder("10.0.0.201")),
+            (None, Some("host-b".to_owned()))
+        );
     }
 }
