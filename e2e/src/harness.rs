@@ -8,7 +8,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -78,12 +79,14 @@ fn run(arguments: &Arguments, tests: Vec<Test>) -> Result<ExitCode> {
     let stage = Arc::new(Stage {
         runtime: runtime.clone(),
         bed: OnceCell::new(),
+        times: Mutex::default(),
     });
     let trials = tests.into_iter().map(|test| trial(test, &stage)).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
     if let Some(Some(bed)) = stage.bed.get() {
         runtime.block_on(bed.down())?;
     }
+    stage.say_slowest();
     Ok(conclusion.exit_code())
 }
 
@@ -91,7 +94,12 @@ fn run(arguments: &Arguments, tests: Vec<Test>) -> Result<ExitCode> {
 struct Stage {
     runtime: Arc<Runtime>,
     bed: OnceCell<Option<Arc<Bed>>>,
+    /// How long each test took, its reset included.
+    times: Mutex<Vec<(Duration, String)>>,
 }
+
+/// How many of the slowest tests are named at the end.
+const SLOWEST: usize = 10;
 
 impl Stage {
     /// The first caller brings the cluster up and gets its failure; the others get a short word.
@@ -116,18 +124,35 @@ impl Stage {
         })
     }
 
+    /// Names the tests that a run waits for most: whoever wants it shorter looks there first.
+    fn say_slowest(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        for (time, name) in times.iter().take(SLOWEST) {
+            say(format!("{:5.1} s  {name}", time.as_secs_f32()));
+        }
+    }
+
     fn run(&self, name: &str, body: Body) -> Result<(), Failed> {
         let bed = self
             .runtime
             .block_on(self.bed())
             .map_err(|error| Failed::from(format!("{error:#}")))?;
+        let begun = Instant::now();
+        let outcome = self.run_on(&bed, name, body);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((begun.elapsed(), name.to_owned()));
+        outcome
+    }
+
+    fn run_on(&self, bed: &Arc<Bed>, name: &str, body: Body) -> Result<(), Failed> {
         if let Err(error) = self.runtime.block_on(bed.reset()) {
-            let logs = logs(&bed, None);
+            let logs = logs(bed, None);
             return Err(Failed::from(format!(
                 "could not reset the cluster before the test: {error:#}\n{logs}"
             )));
         }
-        let marks = marks(&bed);
+        let marks = marks(bed);
         // A failed assertion must not keep the logs from being printed.
         let run = AssertUnwindSafe(|| self.runtime.block_on(body(bed.clone())));
         let outcome = match catch_unwind(run) {
@@ -137,7 +162,7 @@ impl Stage {
         };
         Err(Failed::from(format!(
             "{name}: {outcome}\n{}",
-            logs(&bed, Some(&marks))
+            logs(bed, Some(&marks))
         )))
     }
 }

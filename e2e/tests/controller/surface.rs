@@ -136,8 +136,8 @@ async fn no_api_server(bed: Arc<Bed>) -> Result<()> {
     plane.api_server.kill().await?;
     controller.0.service.start().await?;
     let said = [
-        "can't watch ippools, trying again",
-        "can't watch cidrpools, trying again",
+        "can't find out whether the API server serves ippools, asking again",
+        "can't find out whether the API server serves cidrpools, asking again",
         "can't watch nodes, trying again",
         "can't reach the lease",
     ];
