@@ -18,7 +18,7 @@ use super::journal;
 use super::plugin::{Outcome, Plugin};
 use crate::setting;
 
-const KILLS: usize = 300;
+const KILLS: usize = 200;
 const WORKERS: u64 = 4;
 /// So many containers of a worker have an address at most. All together they fill half of the block, so that addresses
 /// come round again soon.

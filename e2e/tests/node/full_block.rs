@@ -18,16 +18,16 @@ use crate::setting;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![Test::nodes(
-        "node::full_block::thirty_pods_share_it_and_none_shares_an_address",
-        thirty_pods,
+        "node::full_block::more_pods_than_addresses_share_it_and_none_shares_one",
+        crowd,
     )]
 }
 
-const PODS: usize = 30;
+const PODS: usize = 18;
 /// As many as the pods that wait are started when the first have gone.
-const BLOCK: u32 = 20;
+const BLOCK: u32 = 12;
 
-async fn thirty_pods(bed: Arc<Bed>) -> Result<()> {
+async fn crowd(bed: Arc<Bed>) -> Result<()> {
     let node = setting::first_node(&bed, "small", "10.64.0.0/24", BLOCK).await?;
     let network = json!({
         "cniVersion": "1.0.0", "name": "small", "type": "bridge", "bridge": "small0",
