@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
+use futures::future::try_join_all;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, ListParams};
@@ -269,16 +270,16 @@ impl Bed {
             .delete_collection(&DeleteParams::default(), &ListParams::default())
             .await?;
         pods::delete_fake_nodes(&self.client).await?;
-        for node in self.nodes() {
-            node.daemon.kill().await?;
-            node.daemon.service.restore_argv();
-            pods::label_node(&self.client, &node.name, ROLE, None).await?;
-            reset::clean(node).await?;
-        }
-        for node in self.nodes() {
-            node.wait_ready(&self.client).await?;
-        }
+        try_join_all(self.nodes().iter().map(|node| self.reset_node(node))).await?;
         Ok(())
+    }
+
+    async fn reset_node(&self, node: &Node) -> Result<()> {
+        node.daemon.kill().await?;
+        node.daemon.service.restore_argv();
+        pods::label_node(&self.client, &node.name, ROLE, None).await?;
+        reset::clean(node).await?;
+        node.wait_ready(&self.client).await
     }
 
     /// Ends everything and removes it.

@@ -144,8 +144,8 @@ Examples:
     ipam-node store export --in-place
 
 What it reads and writes:
-  <store-file>         the reservations and this node's ranges, an SQLite database. A store of the Go ipam-node that it
-                       finds there it takes over, and keeps as <store-file>.go.json
+  <store-file>         the reservations and this node's ranges, an SQLite database
+  <store-file>.go.json a Go ipam-node's store, which was found there and taken over
   <socket>, released/  the socket, and beside it DELs that came while no daemon ran
   <cni-bin-dir>        nv-ipam; it stays when the daemon stops, and so does
   <cni-conf-dir>       nv-ipam.conf, written at every start: change flags, not the file
