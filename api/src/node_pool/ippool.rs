@@ -40,19 +40,23 @@ impl NodeView for IPPool {
     }
 
     fn neighbours(&self, node: &str) -> Neighbours {
-        let others = || allocations(self).iter().filter(|other| other.node_name != node);
-        let mut ranges: Vec<(Range, Box<str>)> = others()
-            .filter_map(|other| Some((allocated_range(other)?, other.node_name.as_str().into())))
-            .collect();
+        let mut ranges: Vec<(Range, Box<str>)> = Vec::new();
+        // Its daemon goes on with the range that it had before, which is said nowhere now.
+        let mut unread = None;
+        for other in allocations(self).iter().filter(|other| other.node_name != node) {
+            match allocated_range(other) {
+                Some(range) => ranges.push((range, other.node_name.as_str().into())),
+                None => {
+                    unread.get_or_insert_with(|| other.node_name.as_str().into());
+                }
+            }
+        }
         ranges.sort_unstable();
         ranges.shrink_to_fit();
         Neighbours {
             excluded: excluded(self, &ranges),
             ranges,
-            // Its daemon goes on with the range that it had before, which is said nowhere now.
-            unread: others()
-                .find(|other| allocated_range(other).is_none())
-                .map(|other| other.node_name.as_str().into()),
+            unread,
         }
     }
 }

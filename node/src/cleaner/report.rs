@@ -2,35 +2,31 @@
 
 use crate::reservation::Reservation;
 
+/// Logs what `$text` says of a reservation, with all that tells which one it is. A macro, because an event's level is a constant.
+macro_rules! say {
+    ($level:ident, $reservation:expr, $($text:tt)+) => {
+        tracing::$level!(
+            pool = %$reservation.pool,
+            address = %$reservation.address,
+            pod = format_args!("{}/{}", $reservation.pod.namespace, $reservation.pod.name),
+            pod_uid = $reservation.pod.uid,
+            container = $reservation.owner.container,
+            interface = $reservation.owner.interface,
+            network = $reservation.network,
+            created = $reservation.created,
+            $($text)+
+        )
+    };
+}
+
 /// It was released, because of `why`.
 pub(crate) fn released(reservation: &Reservation, why: &str) {
-    tracing::info!(
-        pool = %reservation.pool,
-        address = %reservation.address,
-        pod = format_args!("{}/{}", reservation.pod.namespace, reservation.pod.name),
-        pod_uid = reservation.pod.uid,
-        container = reservation.owner.container,
-        interface = reservation.owner.interface,
-        network = reservation.network,
-        created = reservation.created,
-        "released: {why}"
-    );
+    say!(info, reservation, "released: {why}");
 }
 
 /// It stays.
 pub(super) fn unexplained(reservation: &Reservation) {
-    tracing::warn!(
-        pool = %reservation.pool,
-        address = %reservation.address,
-        pod = format_args!("{}/{}", reservation.pod.namespace, reservation.pod.name),
-        pod_uid = reservation.pod.uid,
-        container = reservation.owner.container,
-        interface = reservation.owner.interface,
-        network = reservation.network,
-        created = reservation.created,
-        "{}",
-        why_it_stays(reservation)
-    );
+    say!(warn, reservation, "{}", why_it_stays(reservation));
 }
 
 fn why_it_stays(reservation: &Reservation) -> String {
