@@ -71,9 +71,9 @@ build: ## Build the three binaries; the plugin, which runs in any image, is stat
 	@ls -l target/release/ipam-controller target/release/ipam-node target/$(MUSL)/shim/nv-ipam
 
 .PHONY: bench
-bench: ## Measure ADD and DEL against what a process and a disk flush cost on this machine
+bench: ## Measure against floors and peers, for docs/benchmarks.md (SHORT=1: two minutes, prints only)
 	@hack/prerequisites.sh e2e
-	cargo run -p e2e -- bench
+	cargo run -p e2e -- bench $(if $(filter-out 0,$(SHORT)),--short)
 
 .PHONY: fuzz
 fuzz: prerequisites $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS (60), with a nightly compiler

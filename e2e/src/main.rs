@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use e2e::bed::Bed;
+use e2e::bench::{self, Benchmark, Scale};
 use e2e::cluster::{Cluster, ClusterSpec};
 use e2e::machine::{self, Lifetime};
 use e2e::record::Turn;
-use e2e::{bench, demo, interrupt, progress, record};
+use e2e::{demo, interrupt, progress, record};
 
 /// A real Kubernetes cluster on this machine, to see nv-ipam at work and to test it.
 ///
@@ -53,8 +54,14 @@ enum Command {
     ///
     /// A cluster that a running test or demo uses is left alone.
     Down,
-    /// Measures ADD and DEL through the plugin and the daemon, and prints a table
-    Bench,
+    /// Measures what everything costs, beside floors and peers, and writes it into docs/benchmarks.md
+    Bench {
+        /// Take two minutes, and only print
+        #[arg(long)]
+        short: bool,
+        /// What to measure [default: everything]
+        benchmarks: Vec<Benchmark>,
+    },
 }
 
 #[tokio::main]
@@ -75,9 +82,8 @@ async fn run(arguments: Arguments) -> Result<()> {
         Command::Demo { keep } => demo::run(keep).await,
         Command::Up { bare } => up(bare).await,
         Command::Down => down().await,
-        Command::Bench => {
-            print!("{}", bench::run().await?);
-            Ok(())
+        Command::Bench { short, benchmarks } => {
+            bench::run(&benchmarks, if short { Scale::Short } else { Scale::Full }).await
         }
     }
 }
