@@ -80,7 +80,9 @@ mod tests {
             list(&["a", "b", "c"], "").unwrap_err().to_string(),
             "pool field can't contain more then two entries"
         );
-        assert_eq!(list(&[], "a,b,c"), Err(PoolsError::TooMany));
+        for too_many in ["a,b,c", "a,b,", ",,"] {
+            assert_eq!(list(&[], too_many), Err(PoolsError::TooMany), "{too_many}");
+        }
         for (args, name) in [
             (&["a", ""][..], ""),
             (&[""][..], "a"),

@@ -8,12 +8,14 @@ fn net_conf(json: &str) -> Result<NetConf, FieldError> {
 
 #[test]
 fn every_field_is_read() {
-    let json = r#"{"cniVersion":"0.4.0","name":"net","type":"bridge","deviceID":"0000:3b:00.1",
+    // Others than this plugin's are of no concern to it, wherever they stand.
+    let json = r#"{"cniVersion":"0.4.0","name":"net","type":"bridge","deviceID":"0000:3b:00.1","vlan":5,
         "ipam":{"type":"nv-ipam","forcePoolName":false,"poolName":"p","poolType":"cidrpool","daemonSocket":"s",
-                "daemonCallTimeoutSeconds":7,"confDir":"c","logFile":"l","logLevel":"debug"},
-        "runtimeConfig":{"ips":["10.0.0.1"]},
+                "daemonCallTimeoutSeconds":7,"confDir":"c","logFile":"l","logLevel":"debug","ranges":[[]]},
+        "runtimeConfig":{"ips":["10.0.0.1"],"mac":"02:00:00:00:00:01"},
         "args":{"cni":{"ips":["10.0.0.2"],"poolNames":["a","b"],"poolType":"ippool",
-                       "allocateDefaultGateway":true,"allocateIPWithIndex":3}}}"#;
+                       "allocateDefaultGateway":true,"allocateIPWithIndex":3,"labels":[]},
+                "others":{"ips":[]}}}"#;
     let document = Document::parse(json.as_bytes()).unwrap();
     assert_eq!(
         (document.network.as_str(), document.version),

@@ -179,9 +179,32 @@ fn a_check_succeeds_silently_and_needs_a_version_that_has_it() {
     let daemon = node.daemon(one_address());
     assert_eq!(node.call("CHECK").run().ok(), "");
     assert_eq!(daemon.seen()[0].method, "IsAllocated");
-    let old = node.call("CHECK").stdin(node.conf("0.3.1").to_string()).run();
-    assert_eq!(old.error(), (1, "config version does not allow CHECK".to_owned()));
+    let of_version = |version: &str| node.call("CHECK").stdin(node.conf(version).to_string()).run();
+    let refused = (1, "config version does not allow CHECK".to_owned());
+    assert_eq!(of_version("0.3.1").error(), refused);
     assert_eq!(daemon.seen().len(), 1);
+    assert_eq!(of_version("0.4.0").ok(), "");
+    assert_eq!(daemon.seen().len(), 2);
+}
+
+#[test]
+fn a_check_needs_its_pod_as_an_add_does() {
+    let node = Node::new();
+    let daemon = node.daemon(one_address());
+    for (cni_args, fault) in [
+        (
+            "K8S_POD_NAME=pod",
+            "CNI_ARGS: K8S_POD_NAMESPACE is not provided by container runtime",
+        ),
+        (
+            "K8S_POD_NAME=pod;K8S_POD_NAMESPACE=ns;X=1",
+            "ARGS: unknown args [\"X=1\"]",
+        ),
+    ] {
+        let refused = node.call("CHECK").with("CNI_ARGS", cni_args).run().error();
+        assert_eq!(refused, (999, format!("failed to load config. {fault}")));
+    }
+    assert_eq!(daemon.seen().len(), 0);
 }
 
 #[test]

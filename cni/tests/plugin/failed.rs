@@ -2,8 +2,11 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rpc::v1::AllocationInfo;
+use serde_json::json;
 use tonic::Code;
 
 use crate::support::{Node, Reply};
@@ -50,6 +53,23 @@ fn a_daemon_that_is_away_is_worth_another_try() {
 }
 
 #[test]
+fn a_daemon_that_is_away_is_not_waited_for() {
+    let node = Node::new();
+    let mut conf = node.conf("1.0.0");
+    // As long as a call may take.
+    conf["ipam"]["daemonCallTimeoutSeconds"] = json!(86400);
+    let mut plugin = node.call("ADD").stdin(conf.to_string()).spawn();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while plugin.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            plugin.kill().unwrap();
+            panic!("it still waits");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn a_daemon_that_can_t_serve_now_is_worth_another_try() {
     let node = Node::new();
     let _daemon = node.daemon(Reply::Refusal(Code::Unavailable, "no table yet"));
@@ -78,7 +98,7 @@ fn an_answer_that_is_late_or_lost_is_not_known_to_have_failed() {
     // A daemon that dies with the request in its hands.
     std::fs::remove_file(node.socket()).unwrap();
     let listener = UnixListener::bind(node.socket()).unwrap();
-    let dies = std::thread::spawn(move || {
+    let dies = thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
         let mut request = [0; 512];
         let mut got = 0;
@@ -117,7 +137,7 @@ fn an_answer_that_stops_in_the_middle_ends_in_the_deadline() {
         \x00\x00\x13\x01\x04\x00\x00\x00\x01\x88\x5f\x10application/grpc";
     let node = Node::new();
     let listener = UnixListener::bind(node.socket()).unwrap();
-    let stops = std::thread::spawn(move || {
+    let stops = thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
         let mut received = Vec::new();
         // The message itself is not compressed.

@@ -117,6 +117,23 @@ fn a_person_who_asks_is_answered_on_standard_output() {
         assert!(plugin.status.success());
         String::from_utf8(plugin.stdout).unwrap()
     };
-    assert!(asked("--version").starts_with("nv-ipam CNI plugin "));
+    let about = asked("--version");
+    let version = about
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("nv-ipam CNI plugin "));
+    // <version>(<tree state><release status>), commit:<commit>, date:<date>
+    let parts = version.and_then(|version| {
+        let (number, rest) = version.split_once('(')?;
+        let (state, rest) = rest.split_once("), commit:")?;
+        let (commit, date) = rest.split_once(", date:")?;
+        Some([number, state, commit, date])
+    });
+    assert!(
+        parts.is_some_and(|parts| parts
+            .iter()
+            .all(|part| !part.is_empty() && !part.contains([' ', ',']))),
+        "{about}"
+    );
     assert!(asked("--help").contains("CNI_COMMAND=STATUS"));
 }
