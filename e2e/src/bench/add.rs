@@ -2,37 +2,21 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::Result;
 
 use super::Scale;
 use super::caller::Caller;
+use super::fill::{Filled, POOL};
 use super::floors;
 use super::table::{Table, ratio};
 use super::times::Times;
 use crate::bed::Bed;
-use crate::cluster::ClusterSpec;
-use crate::node::Node;
 use crate::ours;
 use crate::progress::Step;
 
-const POOL: &str = "bench";
-
-/// Brings a cluster with one node up, measures, and takes it down.
-pub(super) async fn run(scale: Scale) -> Result<Vec<Table>> {
-    let spec = ClusterSpec {
-        nodes: vec!["host-a".to_owned()],
-        ..ClusterSpec::default()
-    };
-    let bed = Bed::up(&spec).await?;
-    let outcome = measure(&bed, scale).await;
-    bed.down().await?;
-    outcome
-}
-
-async fn measure(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
-    let node = bed.nodes().first().context("no node")?;
-    prepare(bed, node).await?;
+pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
+    let filled = Filled::start(bed).await?;
+    let node = filled.node;
     let caller = Arc::new(Caller::new(
         bed.cluster()?.folder.join(ours::FOLDER).join("nv-ipam"),
         &node.machine,
@@ -74,19 +58,4 @@ fn single(caller: &Caller, folder: &std::path::Path, count: usize) -> Result<Tab
     }
     table.remark("process + disk is the sum of the first two medians.");
     Ok(table)
-}
-
-/// A pool with a large block, and a daemon that knows it.
-async fn prepare(bed: &Bed, node: &Node) -> Result<()> {
-    let pool = json!({
-        "apiVersion": "nv-ipam.nvidia.com/v1alpha1",
-        "kind": "IPPool",
-        "metadata": { "name": POOL, "namespace": crate::names::NAMESPACE },
-        "spec": { "subnet": "10.64.0.0/16", "perNodeBlockSize": 10_000 },
-    });
-    bed.apply(&pool.to_string()).await?;
-    bed.controller().start().await?;
-    bed.wait_blocks(POOL, &[&node.name]).await?;
-    node.daemon.start().await?;
-    node.daemon.wait_block(POOL).await
 }

@@ -5,14 +5,19 @@
 
 mod add;
 mod caller;
+mod container;
 mod document;
+mod fill;
 mod floors;
+mod rpc_client;
 mod table;
 mod times;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::bed::Bed;
+use crate::cluster::ClusterSpec;
 use crate::names;
 use crate::progress::say;
 
@@ -51,23 +56,36 @@ impl Benchmark {
         }
     }
 
-    async fn run(self, scale: Scale) -> Result<Vec<Table>> {
+    /// On a bed as it is after [`Bed::reset`].
+    async fn run(self, bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
         match self {
-            Self::Add => add::run(scale).await,
+            Self::Add => add::run(bed, scale).await,
         }
     }
 }
 
-/// Runs `benchmarks`, or all of them if there are none, and prints their tables. Those of [`Scale::Full`] also go into
-/// `docs/benchmarks.md`.
+/// Runs `benchmarks`, or all of them if there are none, on a cluster with one node, and prints their tables. Those of
+/// [`Scale::Full`] also go into `docs/benchmarks.md`.
 pub async fn run(benchmarks: &[Benchmark], scale: Scale) -> Result<()> {
     let chosen = if benchmarks.is_empty() {
         Benchmark::value_variants()
     } else {
         benchmarks
     };
-    for benchmark in chosen {
-        let tables = benchmark.run(scale).await?;
+    let spec = ClusterSpec {
+        nodes: vec!["host-a".to_owned()],
+        ..ClusterSpec::default()
+    };
+    let bed = Bed::up(&spec).await?;
+    let outcome = run_on(&bed, chosen, scale).await;
+    let down = bed.down().await;
+    outcome.and(down)
+}
+
+async fn run_on(bed: &Bed, benchmarks: &[Benchmark], scale: Scale) -> Result<()> {
+    for benchmark in benchmarks {
+        bed.reset().await?;
+        let tables = benchmark.run(bed, scale).await?;
         for table in &tables {
             println!("{table}");
         }
