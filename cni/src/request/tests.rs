@@ -126,7 +126,7 @@ fn the_first_fault_is_the_one_that_is_said() {
     let said = |conf: &NetConf, cni_args: &str, refusal: &str| {
         assert_eq!(reserve(conf, cni_args).unwrap_err(), refusal);
     };
-    said(&conf, "", "static IP request contains invalid IP address");
+    said(&conf, "X=1", "static IP request contains invalid IP address");
     conf.runtime_ips.clear();
     said(&conf, "X=1", "ARGS: unknown args [\"X=1\"]");
     said(
