@@ -1,6 +1,6 @@
 //! What a test stands on: a cluster, ours or one that the user named, with nv-ipam installed in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use api::cidrpool::CIDRPool;
@@ -15,30 +15,25 @@ use crate::account;
 use crate::app::{App, CONTROLLER_ACCOUNT, DAEMON_ACCOUNT, KUBECONFIG};
 use crate::cluster::{Cluster, ClusterSpec};
 use crate::command::Ran;
-use crate::control_plane;
+use crate::existing::Existing;
 use crate::kubectl::Kubectl;
 use crate::names::{self, NAMESPACE, Subnet};
 use crate::node::Node;
 use crate::node_config::STATIC_PODS;
 use crate::ours::Ours;
 use crate::pods;
-use crate::prerequisites;
-use crate::proc::ProcessId;
 use crate::progress::Step;
 use crate::reset;
+use crate::roles;
 use crate::wait;
 
-/// The label that decides whether a node gets a block of the sample pool.
-pub const ROLE: &str = "kubernetes.io/role";
+pub use crate::roles::ROLE;
 
 /// The lease by which controllers exclude each other.
 pub const LEASE: &str = "dd1643cf.nvidia.com";
 
 /// The configuration of config/webhook.
 const WEBHOOK: &str = "nv-ipam-validating-webhook-configuration";
-
-/// The folder of a run on a cluster that is not ours is called this and the run's process id.
-const EXISTING: &str = "existing-";
 
 /// A cluster with the CRDs, the ServiceAccounts and their rights, and our programs ready to be started.
 pub struct Bed {
@@ -51,14 +46,14 @@ pub struct Bed {
 
 enum Kind {
     Ours(Box<Cluster>),
-    Existing { controller: Box<App>, folder: PathBuf },
+    Existing(Box<Existing>),
 }
 
 impl Bed {
     /// True if the user named a cluster: `E2E_EXISTING_CLUSTER=1`, with KUBECONFIG.
     #[must_use]
     pub fn is_existing() -> bool {
-        std::env::var("E2E_EXISTING_CLUSTER").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+        Existing::is_named()
     }
 
     /// Brings up a cluster and installs nv-ipam in it.
@@ -80,23 +75,11 @@ impl Bed {
 
     /// Uses the cluster of KUBECONFIG. Only the controller runs, on this machine.
     pub async fn existing() -> Result<Self> {
-        let kubeconfig = std::env::var_os("KUBECONFIG").map(PathBuf::from);
-        let kubeconfig =
-            kubeconfig.context("E2E_EXISTING_CLUSTER is set; set KUBECONFIG too, to say which cluster")?;
-        let program = prerequisites::find("kubectl").context("no `kubectl` in PATH")?;
-        remove_stale_folders(&names::cache_root()?);
-        let folder = names::cache_root()?.join(format!("{EXISTING}{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ours::build().await?.copy_to(&folder)?;
-        let client = control_plane::client(&kubeconfig).await?;
-        let kubectl = Kubectl::new(program, &kubeconfig);
-        kubectl.apply_ours().await?;
-        account::write_kubeconfig(&client, &kubeconfig, CONTROLLER_ACCOUNT, &folder.join(KUBECONFIG)).await?;
-        let controller = Box::new(App::controller_on_host(0, &folder));
+        let existing = Existing::prepare().await?;
         Ok(Self {
-            client,
-            kubectl,
-            kind: Kind::Existing { controller, folder },
+            client: existing.client.clone(),
+            kubectl: existing.kubectl.clone(),
+            kind: Kind::Existing(Box::new(existing)),
         })
     }
 
@@ -130,7 +113,7 @@ impl Bed {
     pub fn cluster(&self) -> Result<&Cluster> {
         match &self.kind {
             Kind::Ours(cluster) => Ok(cluster),
-            Kind::Existing { .. } => bail!("this needs nodes of our own, and E2E_EXISTING_CLUSTER is set"),
+            Kind::Existing(_) => bail!("this needs nodes of our own, and E2E_EXISTING_CLUSTER is set"),
         }
     }
 
@@ -138,7 +121,7 @@ impl Bed {
     pub fn cluster_mut(&mut self) -> Result<&mut Cluster> {
         match &mut self.kind {
             Kind::Ours(cluster) => Ok(cluster),
-            Kind::Existing { .. } => bail!("this needs nodes of our own, and E2E_EXISTING_CLUSTER is set"),
+            Kind::Existing(_) => bail!("this needs nodes of our own, and E2E_EXISTING_CLUSTER is set"),
         }
     }
 
@@ -147,7 +130,7 @@ impl Bed {
     pub fn nodes(&self) -> &[Node] {
         match &self.kind {
             Kind::Ours(cluster) => &cluster.nodes,
-            Kind::Existing { .. } => &[],
+            Kind::Existing(_) => &[],
         }
     }
 
@@ -156,7 +139,7 @@ impl Bed {
     pub fn controller(&self) -> &App {
         match &self.kind {
             Kind::Ours(cluster) => &cluster.plane.controller,
-            Kind::Existing { controller, .. } => controller,
+            Kind::Existing(existing) => &existing.controller,
         }
     }
 
@@ -168,7 +151,7 @@ impl Bed {
                 let address = Subnet::new(cluster.record().subnet).control_plane();
                 App::controller(number, &cluster.plane.machine, address, &cluster.logs())
             }
-            Kind::Existing { folder, .. } => App::controller_on_host(number, folder),
+            Kind::Existing(existing) => App::controller_on_host(number, &existing.folder),
         }
     }
 
@@ -177,7 +160,7 @@ impl Bed {
     pub fn logs(&self) -> PathBuf {
         match &self.kind {
             Kind::Ours(cluster) => cluster.logs(),
-            Kind::Existing { folder, .. } => folder.clone(),
+            Kind::Existing(existing) => existing.folder.clone(),
         }
     }
 
@@ -270,6 +253,7 @@ impl Bed {
             .delete_collection(&DeleteParams::default(), &ListParams::default())
             .await?;
         pods::delete_fake_nodes(&self.client).await?;
+        roles::give_back(&self.client).await?;
         try_join_all(self.nodes().iter().map(|node| self.reset_node(node))).await?;
         Ok(())
     }
@@ -286,11 +270,10 @@ impl Bed {
     pub async fn down(&self) -> Result<()> {
         match &self.kind {
             Kind::Ours(cluster) => cluster.take_down().await,
-            Kind::Existing { folder, .. } => {
+            Kind::Existing(existing) => {
                 // What the last test made is not to stay in somebody's cluster.
                 self.reset().await?;
-                std::fs::remove_dir_all(folder)
-                    .with_context(|| format!("could not remove {}", folder.display()))
+                existing.leave().await
             }
         }
     }
@@ -313,18 +296,5 @@ async fn delete_webhook(client: &Client) -> Result<()> {
         other => other
             .map(drop)
             .context("could not delete the webhook's configuration"),
-    }
-}
-
-/// What runs on a cluster that is not ours leave behind when they are killed: their logs.
-fn remove_stale_folders(root: &Path) {
-    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let owner = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(EXISTING)?.parse().ok());
-        if owner.is_some_and(|pid| ProcessId::of(pid).is_none()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
 }

@@ -43,19 +43,30 @@ impl Kubectl {
 
     /// `kubectl apply` of a file, or of a folder as kustomize renders it if it has a kustomization.
     pub async fn apply_path(&self, path: &Path) -> Result<String> {
-        let flag = if path.join("kustomization.yaml").exists() {
-            "--kustomize"
-        } else {
-            "--filename"
-        };
-        self.run(&["apply", flag, &path.to_string_lossy()]).await
+        self.run(&["apply", &source(path)]).await
+    }
+
+    /// Deletes what [`Kubectl::apply_path`] applies.
+    pub(crate) async fn delete_path(&self, path: &Path) -> Result<String> {
+        self.run(&["delete", "--ignore-not-found", &source(path)]).await
+    }
+
+    /// What there is of what [`Kubectl::apply_path`] applies, a kind and a name on each line.
+    pub(crate) async fn existing_of(&self, path: &Path) -> Result<String> {
+        self.run(&["get", "--ignore-not-found", "--output=name", &source(path)])
+            .await
+    }
+
+    /// The CRDs, and the folders of our two programs in `config/`.
+    pub(crate) fn our_manifests() -> [PathBuf; 3] {
+        ["crd", "operator", "node"].map(|folder| names::repository().join("config").join(folder))
     }
 
     /// Applies the CRD and whatever the folders of our two programs in `config/` have, and waits until the API server
     /// serves the new kinds.
     pub async fn apply_ours(&self) -> Result<()> {
-        for folder in ["config/crd", "config/operator", "config/node"] {
-            self.apply_path(&names::repository().join(folder)).await?;
+        for folder in Self::our_manifests() {
+            self.apply_path(&folder).await?;
         }
         self.wait_established().await
     }
@@ -73,4 +84,14 @@ impl Kubectl {
         .await?;
         Ok(())
     }
+}
+
+/// The flag that names this file or folder.
+fn source(path: &Path) -> String {
+    let flag = if path.join("kustomization.yaml").exists() {
+        "--kustomize"
+    } else {
+        "--filename"
+    };
+    format!("{flag}={}", path.display())
 }

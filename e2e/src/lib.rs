@@ -10,6 +10,7 @@
 //! * [`assets`], [`go_build`], [`prerequisites`], `go_version`, [`image`]: where programs and images come from.
 //! * [`pki`], [`kubeconfig`], [`account`]: who may do what.
 //! * [`bed`], [`reset`], [`ours`], [`app`]: nv-ipam on the cluster. [`harness`]: running tests on it.
+//! * `existing`, [`roles`]: a cluster that is somebody else's.
 //! * [`pods`], [`cni`], [`store`], [`metrics`], [`http_get`], [`kubectl`]: what tests do and look at.
 //! * [`demo`], [`story`]: showing it to people.
 //! * [`wait`], [`command`], [`proc`], [`progress`], [`names`]: tools.
@@ -25,6 +26,7 @@ pub mod cni;
 pub mod command;
 pub mod control_plane;
 pub mod demo;
+mod existing;
 pub mod go_build;
 mod go_version;
 pub mod harness;
@@ -47,6 +49,7 @@ pub mod proc;
 pub mod progress;
 pub mod record;
 pub mod reset;
+pub mod roles;
 pub mod service;
 pub mod store;
 pub mod story;

@@ -1,7 +1,7 @@
 //! Pods and Node objects that tests make and remove.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, Pod, PodSpec, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -143,7 +143,7 @@ async fn events(client: &Client, name: &str) -> String {
     list.into_iter().map(line).collect()
 }
 
-/// The label of Node objects that have no machine.
+/// The label of Node objects that have no machine, and their taint.
 const FAKE: &str = "e2e.nv-ipam.test/fake";
 
 /// Creates a Node object without a machine behind it.
@@ -159,6 +159,15 @@ pub async fn create_fake_node(client: &Client, name: &str, labels: &[(&str, &str
             labels: Some(all),
             ..ObjectMeta::default()
         },
+        // Nobody's DaemonSet is to make pods for it.
+        spec: Some(NodeSpec {
+            taints: Some(vec![Taint {
+                key: FAKE.to_owned(),
+                effect: "NoSchedule".to_owned(),
+                ..Taint::default()
+            }]),
+            ..NodeSpec::default()
+        }),
         ..Node::default()
     };
     let nodes: Api<Node> = Api::all(client.clone());

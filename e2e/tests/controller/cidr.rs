@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use e2e::bed::{Bed, ROLE};
+use e2e::bed::Bed;
 use e2e::harness::Test;
 use e2e::names::NAMESPACE;
-use e2e::pods;
+use e2e::{pods, roles};
 use serde_json::{Value, json};
 
 use super::pool::{Entries, Pool, create_nodes};
@@ -58,12 +58,7 @@ const STATUS: &str = "status:
 
 async fn example(bed: Arc<Bed>) -> Result<()> {
     let nodes = ["host-a", "host-b", "host-c"];
-    for name in nodes {
-        if !bed.nodes().iter().any(|node| node.name == name) {
-            pods::create_fake_node(&bed.client, name, &[]).await?;
-        }
-        pods::label_node(&bed.client, name, ROLE, Some("worker")).await?;
-    }
+    roles::only_workers(&bed.client, &nodes).await?;
     // A pool of the other kind may have the same name.
     bed.apply_file("config/samples/pool1.yaml").await?;
     bed.apply_file("config/samples/cidrpool.yaml").await?;
@@ -121,23 +116,23 @@ fn ensure_stand(before: &Entries, after: &Entries) -> Result<()> {
 }
 
 async fn edited(bed: Arc<Bed>) -> Result<()> {
-    create_nodes(&bed, "edited", &["a", "b"]).await?;
+    create_nodes(&bed, "edited", &["e2e-a", "e2e-b"]).await?;
     let spec = json!({ "cidr": "10.8.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 1 });
     let pool = Pool::create_cidr(&bed, "edited", spec).await?;
     bed.controller().start().await?;
-    let before = pool.wait_nodes(&["a", "b"]).await?;
-    expect(&before, "a", "10.8.0.0/24", "10.8.0.1")?;
+    let before = pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
+    expect(&before, "e2e-a", "10.8.0.0/24", "10.8.0.1")?;
 
     pool.edit(json!({ "gatewayIndex": 2 })).await?;
-    let text = "a (its gateway is not the spec's, 10.8.0.2)";
+    let text = "e2e-a (its gateway is not the spec's, 10.8.0.2)";
     pool.wait_condition("StaleAllocations", "True", text).await?;
     pool.edit(json!({ "perNodeNetworkPrefix": 25 })).await?;
-    let text = "a (not a prefix of the current perNodeNetworkPrefix)";
+    let text = "e2e-a (not a prefix of the current perNodeNetworkPrefix)";
     pool.wait_condition("StaleAllocations", "True", text).await?;
-    create_nodes(&bed, pool.name, &["c"]).await?;
-    let after = pool.wait_nodes(&["a", "b", "c"]).await?;
+    create_nodes(&bed, pool.name, &["e2e-c"]).await?;
+    let after = pool.wait_nodes(&["e2e-a", "e2e-b", "e2e-c"]).await?;
     ensure_stand(&before, &after)?;
-    expect(&after, "c", "10.8.2.0/25", "10.8.2.2")?;
+    expect(&after, "e2e-c", "10.8.2.0/25", "10.8.2.2")?;
 
     let before = after;
     // What no rule of the CRD can say.
@@ -156,61 +151,67 @@ async fn edited(bed: Arc<Bed>) -> Result<()> {
         .await?;
     pool.wait_condition("StaleAllocations", "True", "1 entry no longer fit")
         .await?;
-    pods::delete_node(&bed.client, "a").await?;
-    pool.wait_condition("StaleAllocations", "True", "a (node is gone)")
+    pods::delete_node(&bed.client, "e2e-a").await?;
+    pool.wait_condition("StaleAllocations", "True", "e2e-a (node is gone)")
         .await?;
     ensure!(pool.entries().await? == before, "what stood changed");
     Ok(())
 }
 
 async fn statics(bed: Arc<Bed>) -> Result<()> {
-    create_nodes(&bed, "static", &["a", "b"]).await?;
+    create_nodes(&bed, "static", &["e2e-a", "e2e-b"]).await?;
     let spec = json!({ "cidr": "10.8.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 1 });
     let pool = Pool::create_cidr(&bed, "static", spec).await?;
     bed.controller().start().await?;
-    let before = pool.wait_nodes(&["a", "b"]).await?;
+    let before = pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
 
     pool.edit(json!({
         "exclusions": [{ "startIP": "10.8.9.0", "endIP": "10.8.9.255" }],
         "staticAllocations": [
-            { "nodeName": "c", "prefix": "10.8.1.0/24" },
-            { "nodeName": "d", "prefix": "10.8.9.0/24", "gateway": "10.8.9.9" },
+            { "nodeName": "e2e-c", "prefix": "10.8.1.0/24" },
+            { "nodeName": "e2e-d", "prefix": "10.8.9.0/24", "gateway": "10.8.9.9" },
             { "prefix": "10.8.2.0/24" },
         ],
     }))
     .await?;
-    create_nodes(&bed, pool.name, &["c", "d", "e"]).await?;
-    let after = pool.wait_nodes(&["a", "b", "d", "e"]).await?;
+    create_nodes(&bed, pool.name, &["e2e-c", "e2e-d", "e2e-e"]).await?;
+    let after = pool.wait_nodes(&["e2e-a", "e2e-b", "e2e-d", "e2e-e"]).await?;
     ensure_stand(&before, &after)?;
-    expect(&after, "d", "10.8.9.0/24", "10.8.9.9")?;
-    expect(&after, "e", "10.8.3.0/24", "10.8.3.1")?;
+    expect(&after, "e2e-d", "10.8.9.0/24", "10.8.9.9")?;
+    expect(&after, "e2e-e", "10.8.3.0/24", "10.8.3.1")?;
     let said = pool
-        .wait_condition("NodesAllocated", "False", "1 node: c")
+        .wait_condition("NodesAllocated", "False", "1 node: e2e-c")
         .await?;
     ensure!(said.reason == "NoFreePrefixes", "{}", said.reason);
-    pool.wait_event("NoFreePrefixes", "Node: c, no free prefixes")
+    pool.wait_event("NoFreePrefixes", "Node: e2e-c, no free prefixes")
         .await?;
     let said = pool
-        .wait_condition("StaleAllocations", "True", "b (the static allocation of c)")
+        .wait_condition(
+            "StaleAllocations",
+            "True",
+            "e2e-b (the static allocation of e2e-c)",
+        )
         .await?;
-    ensure!(!said.message.contains("d ("), "{}", said.message);
+    ensure!(!said.message.contains("e2e-d ("), "{}", said.message);
 
     // An administrator who knows that b no longer uses its prefix takes it away.
-    let others: Vec<Value> = ["a", "d", "e"]
+    let others: Vec<Value> = ["e2e-a", "e2e-d", "e2e-e"]
         .into_iter()
         .map(|node| entry(&after, node))
         .collect::<Result<_>>()?;
     pool.set_entries(json!(others)).await?;
-    let at_last = pool.wait_nodes(&["a", "b", "c", "d", "e"]).await?;
-    expect(&at_last, "c", "10.8.1.0/24", "10.8.1.1")?;
-    expect(&at_last, "b", "10.8.4.0/24", "10.8.4.1")?;
+    let at_last = pool
+        .wait_nodes(&["e2e-a", "e2e-b", "e2e-c", "e2e-d", "e2e-e"])
+        .await?;
+    expect(&at_last, "e2e-c", "10.8.1.0/24", "10.8.1.1")?;
+    expect(&at_last, "e2e-b", "10.8.4.0/24", "10.8.4.1")?;
     pool.wait_condition("NodesAllocated", "True", "").await?;
     pool.wait_condition("StaleAllocations", "False", "").await?;
     Ok(())
 }
 
 async fn no_room(bed: Arc<Bed>) -> Result<()> {
-    create_nodes(&bed, "full", &["a", "b", "c"]).await?;
+    create_nodes(&bed, "full", &["e2e-a", "e2e-b", "e2e-c"]).await?;
     let pool = Pool::create_cidr(
         &bed,
         "full",
@@ -219,24 +220,24 @@ async fn no_room(bed: Arc<Bed>) -> Result<()> {
     .await?;
     let controller = bed.controller();
     controller.start().await?;
-    let served = pool.wait_nodes(&["a", "b"]).await?;
-    pool.wait_condition("NodesAllocated", "False", "1 node: c")
+    let served = pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
+    pool.wait_condition("NodesAllocated", "False", "1 node: e2e-c")
         .await?;
-    pool.wait_event("NoFreePrefixes", "Node: c").await?;
+    pool.wait_event("NoFreePrefixes", "Node: e2e-c").await?;
     for mark in ["1", "2"] {
         pool.touch(mark, controller).await?;
     }
     let ended = controller.stop().await?;
     ensure!(ended.success(), "{ended}");
     controller.start().await?;
-    create_nodes(&bed, pool.name, &["d"]).await?;
-    pool.wait_event("NoFreePrefixes", "Node: d").await?;
+    create_nodes(&bed, pool.name, &["e2e-d"]).await?;
+    pool.wait_event("NoFreePrefixes", "Node: e2e-d").await?;
     let once = |node: &str| {
         let message = format!("failed to allocated prefix for Node: {node}, no free prefixes");
         ("NoFreePrefixes".to_owned(), message, 1)
     };
     let said = pool.events().await?;
-    ensure!(said == ["c", "d"].map(once), "{said:?}");
+    ensure!(said == ["e2e-c", "e2e-d"].map(once), "{said:?}");
     let about = "--field-selector=involvedObject.kind=CIDRPool,involvedObject.name=full";
     let source = "jsonpath={.items[0].type} {.items[0].source.component}";
     let shown = bed
@@ -245,21 +246,21 @@ async fn no_room(bed: Arc<Bed>) -> Result<()> {
         .await?;
     ensure!(shown == "Warning CIDRPoolController", "{shown}");
     pool.edit(json!({ "cidr": "10.7.0.0/16" })).await?;
-    let after = pool.wait_nodes(&["a", "b", "c", "d"]).await?;
+    let after = pool.wait_nodes(&["e2e-a", "e2e-b", "e2e-c", "e2e-d"]).await?;
     ensure_stand(&served, &after)
 }
 
 async fn huge(bed: Arc<Bed>) -> Result<()> {
-    create_nodes(&bed, "huge", &["a"]).await?;
+    create_nodes(&bed, "huge", &["e2e-a"]).await?;
     let all_but_the_last =
         json!([{ "startIP": "fd52:2eb5:44::", "endIP": "fd52:2eb5:44:ffff:ffff:ffff:fffe:ffff" }]);
     let spec = json!({ "cidr": "fd52:2eb5:44::/48", "perNodeNetworkPrefix": 112, "gatewayIndex": 7,
         "exclusions": all_but_the_last });
     let pool = Pool::create_cidr(&bed, "huge", spec).await?;
     bed.controller().start().await?;
-    let entries = pool.wait_nodes(&["a"]).await?;
+    let entries = pool.wait_nodes(&["e2e-a"]).await?;
     let last = "fd52:2eb5:44:ffff:ffff:ffff:ffff";
-    expect(&entries, "a", &format!("{last}:0/112"), &format!("{last}:7"))
+    expect(&entries, "e2e-a", &format!("{last}:0/112"), &format!("{last}:7"))
 }
 
 /// A pool like that of the test, but in a namespace that is not the pools'.
@@ -278,14 +279,14 @@ async fn elsewhere(bed: Arc<Bed>) -> Result<()> {
 }
 
 async fn only_here(bed: &Bed) -> Result<()> {
-    create_nodes(bed, "here", &["a"]).await?;
+    create_nodes(bed, "here", &["e2e-a"]).await?;
     let spec = json!({ "cidr": "10.8.0.0/16", "perNodeNetworkPrefix": 24 });
     let pool = Pool::create_cidr(bed, "here", spec).await?;
     let controller = bed.controller();
     controller.start().await?;
-    pool.wait_nodes(&["a"]).await?;
-    create_nodes(bed, "here", &["b"]).await?;
-    pool.wait_nodes(&["a", "b"]).await?;
+    pool.wait_nodes(&["e2e-a"]).await?;
+    create_nodes(bed, "here", &["e2e-b"]).await?;
+    pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
     let status = "jsonpath={.status}";
     let shown = bed
         .kubectl

@@ -29,18 +29,18 @@ async fn no_cidrpools(bed: Arc<Bed>) -> Result<()> {
 }
 
 async fn works(bed: &Bed) -> Result<()> {
-    create_nodes(bed, "lone", &["a"]).await?;
+    create_nodes(bed, "lone", &["e2e-a"]).await?;
     let blocks = Pool::create(bed, "lone", "10.7.0.0/24", 100).await?;
     let controller = bed.controller();
     let mark = controller.service.log_length();
     // Waits until it is ready.
     controller.start().await?;
-    blocks.wait_nodes(&["a"]).await?;
+    blocks.wait_nodes(&["e2e-a"]).await?;
     bed.apply_file(CRDS).await?;
     bed.kubectl.wait_established().await?;
     let spec = json!({ "cidr": "10.8.0.0/16", "perNodeNetworkPrefix": 24 });
     let prefixes = Pool::create_cidr(bed, "lone", spec).await?;
-    prefixes.wait_nodes(&["a"]).await?;
+    prefixes.wait_nodes(&["e2e-a"]).await?;
     let log = controller.service.log_since(mark);
     for said in [
         "cidrpools are off: the API server doesn't serve them",

@@ -58,14 +58,14 @@ async fn wait_leads(controller: &App) -> Result<()> {
     .await
 }
 
-/// A leader that has dealt node `a` a block, and another controller that is ready and does not lead.
+/// A leader that has dealt node `e2e-a` a block, and another controller that is ready and does not lead.
 async fn two(bed: &Bed) -> Result<(Pool<'_>, Extra)> {
     let pool = Pool::create(bed, "led", "10.64.0.0/14", 50).await?;
-    create_nodes(bed, pool.name, &["a"]).await?;
+    create_nodes(bed, pool.name, &["e2e-a"]).await?;
     let leader = bed.controller();
     leader.start().await?;
     wait_leads(leader).await?;
-    pool.wait_nodes(&["a"]).await?;
+    pool.wait_nodes(&["e2e-a"]).await?;
     let standby = Extra::new(bed);
     // Waits for 200 of /readyz.
     standby.0.start().await?;
@@ -91,8 +91,8 @@ async fn terminated(bed: Arc<Bed>) -> Result<()> {
     let now = holder(&bed).await?;
     ensure!(now != former, "{former} has ended and still holds the lease");
     wait_leads(&standby.0).await?;
-    create_nodes(&bed, pool.name, &["b"]).await?;
-    pool.wait_nodes(&["a", "b"]).await?;
+    create_nodes(&bed, pool.name, &["e2e-b"]).await?;
+    pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
     // Nobody is left to hand over to.
     let ended = standby.0.stop().await?;
     ensure!(ended.code() == Some(0), "{ended}");
@@ -105,11 +105,11 @@ async fn killed(bed: Arc<Bed>) -> Result<()> {
     let (pool, standby) = two(&bed).await?;
     let former = holder(&bed).await?;
     bed.controller().kill().await?;
-    create_nodes(&bed, pool.name, &["b"]).await?;
+    create_nodes(&bed, pool.name, &["e2e-b"]).await?;
     wait_leads(&standby.0).await?;
     let now = holder(&bed).await?;
     ensure!(now != former && !now.is_empty(), "{now:?} holds the lease");
-    pool.wait_nodes(&["a", "b"]).await?;
+    pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
     Ok(())
 }
 

@@ -66,7 +66,7 @@ async fn under_go_manifests(bed: &Bed) -> Result<()> {
     let controller = Extra::new(bed).with(&[&kubeconfig_flag(bed, "go.kubeconfig")]);
     let mark = controller.0.service.log_length();
 
-    create_nodes(bed, "go", &["a", "b"]).await?;
+    create_nodes(bed, "go", &["e2e-a", "e2e-b"]).await?;
     let spec = json!({ "cidr": "10.8.0.0/23", "perNodeNetworkPrefix": 24 });
     let pools = [
         Pool::create(bed, "go", "10.7.0.0/24", 100).await?,
@@ -74,13 +74,13 @@ async fn under_go_manifests(bed: &Bed) -> Result<()> {
     ];
     controller.0.start().await?;
     for pool in &pools {
-        pool.wait_nodes(&["a", "b"]).await?;
+        pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
     }
-    create_nodes(bed, "go", &["c"]).await?;
+    create_nodes(bed, "go", &["e2e-c"]).await?;
     for (pool, reason) in pools.iter().zip(["NoFreeRanges", "NoFreePrefixes"]) {
-        pool.wait_event(reason, "Node: c").await?;
+        pool.wait_event(reason, "Node: e2e-c").await?;
     }
-    pods::delete_node(&bed.client, "a").await?;
+    pods::delete_node(&bed.client, "e2e-a").await?;
     for pool in &pools {
         for touch in ["1", "2", "3", "4", "5"] {
             pool.touch(touch, &controller.0).await?;

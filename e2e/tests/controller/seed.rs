@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use e2e::bed::{Bed, ROLE};
+use e2e::bed::Bed;
 use e2e::harness::Test;
 use e2e::names::NAMESPACE;
-use e2e::pods;
+use e2e::roles::{self, ROLE};
 use serde_json::json;
 
 use super::pool;
@@ -39,12 +39,7 @@ const QUERY: &str = r#"jsonpath={range .items[*]}{.metadata.name}{"\n"} {range .
 
 /// The seed's nodes, its pool, and the controller.
 async fn seed(bed: &Bed) -> Result<()> {
-    for name in NODES {
-        if !bed.nodes().iter().any(|node| node.name == name) {
-            pods::create_fake_node(&bed.client, name, &[]).await?;
-        }
-        pods::label_node(&bed.client, name, ROLE, Some("worker")).await?;
-    }
+    roles::only_workers(&bed.client, &NODES).await?;
     bed.apply_file("config/samples/pool1.yaml").await?;
     bed.controller().start().await?;
     bed.wait_blocks("pool1", &NODES).await?;

@@ -39,12 +39,12 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A pool whose blocks the nodes `a`, `b` and `c` have.
+/// A pool whose blocks the nodes `e2e-a`, `e2e-b` and `e2e-c` have.
 async fn dealt(bed: &Bed) -> Result<(Pool<'_>, Entries)> {
-    create_nodes(bed, "stands", &["a", "b", "c"]).await?;
+    create_nodes(bed, "stands", &["e2e-a", "e2e-b", "e2e-c"]).await?;
     let pool = Pool::create(bed, "stands", "192.168.0.0/16", 24).await?;
     bed.controller().start().await?;
-    let entries = pool.wait_nodes(&["a", "b", "c"]).await?;
+    let entries = pool.wait_nodes(&["e2e-a", "e2e-b", "e2e-c"]).await?;
     pool.wait_condition("StaleAllocations", "False", "").await?;
     Ok((pool, entries))
 }
@@ -69,63 +69,63 @@ async fn newcomer(
 
 async fn deleted(bed: Arc<Bed>) -> Result<()> {
     let (pool, before) = dealt(&bed).await?;
-    pods::delete_node(&bed.client, "b").await?;
+    pods::delete_node(&bed.client, "e2e-b").await?;
     let said = pool
-        .wait_condition("StaleAllocations", "True", "b (node is gone)")
+        .wait_condition("StaleAllocations", "True", "e2e-b (node is gone)")
         .await?;
     ensure!(
-        !said.message.contains("a (") && !said.message.contains("c ("),
+        !said.message.contains("e2e-a (") && !said.message.contains("e2e-c ("),
         "{}",
         said.message
     );
-    newcomer(&bed, &pool, &before, "d", ("192.168.0.73", "192.168.0.96")).await?;
-    create_nodes(&bed, pool.name, &["b"]).await?;
+    newcomer(&bed, &pool, &before, "e2e-d", ("192.168.0.73", "192.168.0.96")).await?;
+    create_nodes(&bed, pool.name, &["e2e-b"]).await?;
     pool.wait_condition("StaleAllocations", "False", "").await?;
     let mut after = pool.entries().await?;
-    after.remove("d");
+    after.remove("e2e-d");
     ensure!(after == before, "{after:?}");
     Ok(())
 }
 
 async fn relabelled(bed: Arc<Bed>) -> Result<()> {
     let (pool, before) = dealt(&bed).await?;
-    pods::label_node(&bed.client, "a", FOR_POOL, Some("another")).await?;
-    pool.wait_condition("StaleAllocations", "True", "a (node is no longer selected)")
+    pods::label_node(&bed.client, "e2e-a", FOR_POOL, Some("another")).await?;
+    pool.wait_condition("StaleAllocations", "True", "e2e-a (node is no longer selected)")
         .await?;
-    newcomer(&bed, &pool, &before, "d", ("192.168.0.73", "192.168.0.96")).await
+    newcomer(&bed, &pool, &before, "e2e-d", ("192.168.0.73", "192.168.0.96")).await
 }
 
 async fn narrowed(bed: Arc<Bed>) -> Result<()> {
     let (pool, before) = dealt(&bed).await?;
     let mut narrow = selector(pool.name);
     narrow["nodeSelectorTerms"][0]["matchFields"] =
-        json!([{ "key": "metadata.name", "operator": "NotIn", "values": ["b"] }]);
+        json!([{ "key": "metadata.name", "operator": "NotIn", "values": ["e2e-b"] }]);
     pool.edit(json!({ "nodeSelector": narrow })).await?;
     let said = pool
-        .wait_condition("StaleAllocations", "True", "b (node is no longer selected)")
+        .wait_condition("StaleAllocations", "True", "e2e-b (node is no longer selected)")
         .await?;
     ensure!(
-        !said.message.contains("a (") && !said.message.contains("c ("),
+        !said.message.contains("e2e-a (") && !said.message.contains("e2e-c ("),
         "{}",
         said.message
     );
-    newcomer(&bed, &pool, &before, "d", ("192.168.0.73", "192.168.0.96")).await
+    newcomer(&bed, &pool, &before, "e2e-d", ("192.168.0.73", "192.168.0.96")).await
 }
 
 async fn layout(bed: Arc<Bed>) -> Result<()> {
     let (pool, before) = dealt(&bed).await?;
     pool.edit(json!({ "perNodeBlockSize": 10 })).await?;
-    for node in ["a", "b", "c"] {
+    for node in ["e2e-a", "e2e-b", "e2e-c"] {
         let text = format!("{node} (not a block of the current perNodeBlockSize)");
         pool.wait_condition("StaleAllocations", "True", &text).await?;
     }
     // The first block of ten after 72 that shares no address with what stands.
-    newcomer(&bed, &pool, &before, "d", ("192.168.0.81", "192.168.0.90")).await?;
+    newcomer(&bed, &pool, &before, "e2e-d", ("192.168.0.81", "192.168.0.90")).await?;
     let before = pool.entries().await?;
     pool.edit(json!({ "subnet": "10.77.0.0/16" })).await?;
-    pool.wait_condition("StaleAllocations", "True", "d (outside the subnet)")
+    pool.wait_condition("StaleAllocations", "True", "e2e-d (outside the subnet)")
         .await?;
-    newcomer(&bed, &pool, &before, "e", ("10.77.0.1", "10.77.0.10")).await
+    newcomer(&bed, &pool, &before, "e2e-e", ("10.77.0.1", "10.77.0.10")).await
 }
 
 async fn invalid(bed: Arc<Bed>) -> Result<()> {
@@ -136,7 +136,7 @@ async fn invalid(bed: Arc<Bed>) -> Result<()> {
     let said = pool.wait_condition("SpecValid", "False", "192.168.9.9").await?;
     ensure!(said.reason == "InvalidSpec", "{}", said.reason);
     pool.wait_event("InvalidSpec", "192.168.9.9").await?;
-    create_nodes(&bed, pool.name, &["d"]).await?;
+    create_nodes(&bed, pool.name, &["e2e-d"]).await?;
     wait::until("node d to be seen", wait::USUAL, async || {
         let waiting = bed
             .controller()
@@ -153,8 +153,8 @@ async fn invalid(bed: Arc<Bed>) -> Result<()> {
     ensure!(during == before, "{during:?}");
     pool.edit(json!({ "exclusions": null })).await?;
     pool.wait_condition("SpecValid", "True", "").await?;
-    let mut after = pool.wait_nodes(&["a", "b", "c", "d"]).await?;
-    after.remove("d");
+    let mut after = pool.wait_nodes(&["e2e-a", "e2e-b", "e2e-c", "e2e-d"]).await?;
+    after.remove("e2e-d");
     ensure!(after == before, "{after:?}");
     let said = pool.events().await?;
     ensure!(said.len() == 1 && said[0].2 == 1, "{said:?}");
@@ -162,39 +162,41 @@ async fn invalid(bed: Arc<Bed>) -> Result<()> {
 }
 
 async fn no_room(bed: Arc<Bed>) -> Result<()> {
-    create_nodes(&bed, "full", &["a", "b", "c"]).await?;
+    create_nodes(&bed, "full", &["e2e-a", "e2e-b", "e2e-c"]).await?;
     let pool = Pool::create(&bed, "full", "10.7.0.0/24", 100).await?;
     let controller = bed.controller();
     controller.start().await?;
-    let served = pool.wait_nodes(&["a", "b"]).await?;
+    let served = pool.wait_nodes(&["e2e-a", "e2e-b"]).await?;
     let said = pool
-        .wait_condition("NodesAllocated", "False", "1 node: c")
+        .wait_condition("NodesAllocated", "False", "1 node: e2e-c")
         .await?;
     ensure!(said.reason == "NoFreeRanges", "{}", said.reason);
-    pool.wait_event("NoFreeRanges", "Node: c").await?;
+    pool.wait_event("NoFreeRanges", "Node: e2e-c").await?;
     for mark in ["1", "2", "3"] {
         pool.touch(mark, controller).await?;
     }
     // Events are posted in turn: once d's is there, a second one of c would be, too.
-    create_nodes(&bed, pool.name, &["d"]).await?;
-    pool.wait_event("NoFreeRanges", "Node: d").await?;
+    create_nodes(&bed, pool.name, &["e2e-d"]).await?;
+    pool.wait_event("NoFreeRanges", "Node: e2e-d").await?;
     let ended = controller.stop().await?;
     ensure!(ended.success(), "{ended}");
     controller.start().await?;
-    create_nodes(&bed, pool.name, &["e"]).await?;
-    pool.wait_event("NoFreeRanges", "Node: e").await?;
+    create_nodes(&bed, pool.name, &["e2e-e"]).await?;
+    pool.wait_event("NoFreeRanges", "Node: e2e-e").await?;
     let once = |node: &str| {
         let message = format!("failed to allocate IPs on Node: {node}");
         ("NoFreeRanges".to_owned(), message, 1)
     };
     let said = pool.events().await?;
-    ensure!(said == ["c", "d", "e"].map(once), "{said:?}");
+    ensure!(said == ["e2e-c", "e2e-d", "e2e-e"].map(once), "{said:?}");
     ensure!(pool.entries().await? == served, "what was dealt changed");
-    pool.wait_condition("NodesAllocated", "False", "3 nodes: c, d, e")
+    pool.wait_condition("NodesAllocated", "False", "3 nodes: e2e-c, e2e-d, e2e-e")
         .await?;
     // Room comes with a larger subnet; what stands fits it, too.
     pool.edit(json!({ "subnet": "10.7.0.0/16" })).await?;
-    let after = pool.wait_nodes(&["a", "b", "c", "d", "e"]).await?;
+    let after = pool
+        .wait_nodes(&["e2e-a", "e2e-b", "e2e-c", "e2e-d", "e2e-e"])
+        .await?;
     ensure_disjoint(&after)?;
     pool.wait_condition("NodesAllocated", "True", "").await?;
     Ok(())

@@ -27,11 +27,11 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 async fn metrics(bed: Arc<Bed>) -> Result<()> {
-    create_nodes(&bed, "shown", &["a", "b", "c"]).await?;
+    create_nodes(&bed, "shown", &["e2e-a", "e2e-b", "e2e-c"]).await?;
     let pool = Pool::create(&bed, "shown", "10.7.0.0/24", 100).await?;
     let controller = bed.controller();
     controller.start().await?;
-    pool.wait_condition("NodesAllocated", "False", "c").await?;
+    pool.wait_condition("NodesAllocated", "False", "e2e-c").await?;
     pool.touch("1", controller).await?;
     let page = controller.scrape().await?;
     let of_pool = [("pool", "shown")];
@@ -115,10 +115,10 @@ async fn waits_for_crd(bed: &Bed) -> Result<()> {
     // Creation, unlike a change, is judged in full: there is no warning.
     bed.apply_file("config/crd/nv-ipam.nvidia.com.yaml").await?;
     controller.wait_ready().await?;
-    create_nodes(bed, "late", &["a"]).await?;
+    create_nodes(bed, "late", &["e2e-a"]).await?;
     Pool::create(bed, "late", "10.7.0.0/24", 100)
         .await?
-        .wait_nodes(&["a"])
+        .wait_nodes(&["e2e-a"])
         .await?;
     let log = controller.service.log_since(mark);
     let said = log.matches(" ippools are off").count();
@@ -131,7 +131,7 @@ async fn no_api_server(bed: Arc<Bed>) -> Result<()> {
     let controller = Extra::new(&bed);
     let mark = controller.0.service.log_length();
     let pool = Pool::create(&bed, "away", "10.7.0.0/24", 100).await?;
-    create_nodes(&bed, "away", &["a"]).await?;
+    create_nodes(&bed, "away", &["e2e-a"]).await?;
     // Not SIGTERM, which lets it finish what it is asked: that takes long, and is not what is tried here.
     plane.api_server.kill().await?;
     controller.0.service.start().await?;
@@ -146,7 +146,7 @@ async fn no_api_server(bed: Arc<Bed>) -> Result<()> {
     ensure!(code == 200, "it is alive, and /healthz says {code}");
     plane.start_api_server().await?;
     controller.0.wait_ready().await?;
-    pool.wait_nodes(&["a"]).await?;
+    pool.wait_nodes(&["e2e-a"]).await?;
     let log = controller.0.service.log_since(mark);
     let first = log.lines().find(|line| line.contains("can't watch nodes"));
     ensure!(
