@@ -277,6 +277,31 @@ mod tests {
         }
     }
 
+    /// Each is as close to breaking a rule of contract B.12.C as can be.
+    #[test]
+    fn no_rule_forbids_more_than_it_says() {
+        for changes in [
+            json!({"perNodeNetworkPrefix": 16}),
+            json!({"perNodeNetworkPrefix": 32}),
+            json!({"cidr": "0.0.0.0/0", "perNodeNetworkPrefix": 1}),
+            json!({"cidr": "fd00::/64", "perNodeNetworkPrefix": 128}),
+            json!({"exclusions": [{"startIP": "10.0.0.0", "endIP": "10.0.255.255"}, {"startIP": "10.0.0.7", "endIP": "10.0.0.7"}]}),
+            json!({"perNodeExclusions": [{"startIndex": 0, "endIndex": 255}, {"startIndex": 255, "endIndex": 255}]}),
+            json!({"cidr": "fd00::/48", "perNodeNetworkPrefix": 64,
+                "perNodeExclusions": [{"startIndex": 0, "endIndex": i32::MAX}]}),
+            json!({"gatewayIndex": 1, "routes": [{"dst": "0.0.0.0/0"}, {"dst": "1.2.3.4/8"}]}),
+            json!({"gatewayIndex": 1, "defaultGateway": true, "routes": [{"dst": "0.0.0.0/1"}]}),
+            json!({"staticAllocations": [{"prefix": "10.0.0.0/24"}, {"prefix": "10.0.255.0/24", "gateway": "10.0.255.0"},
+                {"nodeName": "a", "prefix": "10.0.1.0/24", "gateway": "10.0.1.255"}]}),
+        ] {
+            let mut spec = json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24});
+            spec.as_object_mut()
+                .unwrap()
+                .extend(changes.as_object().unwrap().clone());
+            assert_eq!(parse(&spec).err(), None, "{spec}");
+        }
+    }
+
     /// Each case breaks the rules whose messages follow, and no other.
     #[test]
     fn every_broken_rule_is_said() {
@@ -317,6 +342,19 @@ mod tests {
                 )],
             ),
             (
+                json!({"cidr": "10.0.0.1/16", "perNodeNetworkPrefix": 15, "gatewayIndex": -1}),
+                vec![text(
+                    r#"spec.cidr: Invalid value: "10.0.0.1/16": network prefix has host bits set"#,
+                )],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "defaultGateway": true,
+                    "staticAllocations": [{"nodeName": "a", "prefix": "10.0.0.0/24", "gateway": "10.0.0.1"}]}),
+                vec![text(
+                    "spec.defaultGateway: Invalid value: true: cannot be true if spec.gatewayIndex is not set",
+                )],
+            ),
+            (
                 json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": -1}),
                 vec![text("spec.gatewayIndex: Invalid value: -1: must not be negative")],
             ),
@@ -328,6 +366,10 @@ mod tests {
             ),
             (
                 json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 0}),
+                vec![length(0)],
+            ),
+            (
+                json!({"cidr": "0.0.0.0/0", "perNodeNetworkPrefix": 0}),
                 vec![length(0)],
             ),
             (

@@ -134,6 +134,38 @@ mod tests {
         assert_eq!(config.gateway, None);
     }
 
+    /// Each is as close to breaking a rule of contract B.12.I as can be.
+    #[test]
+    fn no_rule_forbids_more_than_it_says() {
+        let requirement =
+            |operator: &str, values: &[&str]| json!({"key": "a", "operator": operator, "values": values});
+        for changes in [
+            json!({"perNodeBlockSize": 1}),
+            json!({"perNodeBlockSize": 254}),
+            json!({"subnet": "fd00::/120", "perNodeBlockSize": 255}),
+            json!({"subnet": "10.0.0.0/31", "perNodeBlockSize": 2}),
+            json!({"exclusions": [{"startIP": "10.0.0.0", "endIP": "10.0.0.255"}, {"startIP": "10.0.0.7", "endIP": "10.0.0.7"}]}),
+            json!({"perNodeExclusions": [{"startIndex": 0, "endIndex": 7}, {"startIndex": 7, "endIndex": 7}]}),
+            json!({"subnet": "fd00::/64", "perNodeBlockSize": 1_u64 << 62,
+                "perNodeExclusions": [{"startIndex": 0, "endIndex": i32::MAX}]}),
+            json!({"gateway": "10.0.0.0"}),
+            json!({"gateway": "10.0.0.255"}),
+            json!({"gateway": "10.0.0.1", "routes": [{"dst": "0.0.0.0/0"}, {"dst": "1.2.3.4/8"}]}),
+            json!({"gateway": "10.0.0.1", "defaultGateway": true, "routes": [{"dst": "0.0.0.0/1"}]}),
+            json!({"nodeSelector": {"nodeSelectorTerms": [{}, {"matchExpressions": [requirement("In", &["b"]),
+                requirement("NotIn", &["b", "c"]), requirement("Exists", &[]), requirement("DoesNotExist", &[]),
+                requirement("Gt", &["1"]), requirement("Lt", &["1"])]}]}}),
+            json!({"nodeSelector": {"nodeSelectorTerms": [{"matchFields": [
+                {"key": "metadata.name", "operator": "NotIn", "values": ["host-a.example"]}]}]}}),
+        ] {
+            let mut spec = json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8});
+            spec.as_object_mut()
+                .unwrap()
+                .extend(changes.as_object().unwrap().clone());
+            assert_eq!(parse(&spec).err(), None, "{spec}");
+        }
+    }
+
     /// Each case breaks the rules whose messages follow, and no other.
     #[test]
     fn every_broken_rule_is_said() {
@@ -185,6 +217,10 @@ mod tests {
                 ],
             ),
             (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "gateway": "", "defaultGateway": true}),
+                &["spec.defaultGateway: Invalid value: true: cannot be true if spec.gateway is not set"],
+            ),
+            (
                 json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "gateway": "10.0.0.1", "defaultGateway": true,
                 "routes": [{"dst": "1.2.3.4"}, {"dst": "fd00::/8"}, {"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}),
                 &[
@@ -210,6 +246,21 @@ mod tests {
                     r#"spec.nodeSelectorTerms[0].matchFields[0].values[0]: Invalid value: "UP": must be a node name (lower-case RFC 1123 subdomain)"#,
                     r#"spec.nodeSelectorTerms[0].matchFields[1].operator: Invalid value: "Exists": not a valid selector operator"#,
                     r#"spec.nodeSelectorTerms[0].matchFields[1].key: Invalid value: "metadata.uid": not a valid field selector key"#,
+                ],
+            ),
+            (
+                json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "nodeSelector": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "a", "operator": "NotIn"}, {"key": "a", "operator": "DoesNotExist", "values": ["b"]},
+                    {"key": "a", "operator": "Lt"}, {"key": "a", "operator": "Gt", "values": ["1", "2"]}]},
+                {"matchFields": [{"key": "metadata.name", "operator": "In"},
+                    {"key": "metadata.name", "operator": "NotIn", "values": ["a", "b"]}]}]}}),
+                &[
+                    "spec.nodeSelectorTerms[0].matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                    "spec.nodeSelectorTerms[0].matchExpressions[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                    "spec.nodeSelectorTerms[0].matchExpressions[2].values: Required value: must be specified single value when `operator` is 'Lt' or 'Gt'",
+                    "spec.nodeSelectorTerms[0].matchExpressions[3].values: Required value: must be specified single value when `operator` is 'Lt' or 'Gt'",
+                    "spec.nodeSelectorTerms[1].matchFields[0].values: Required value: must be only one value when `operator` is 'In' or 'NotIn' for node field selector",
+                    "spec.nodeSelectorTerms[1].matchFields[1].values: Required value: must be only one value when `operator` is 'In' or 'NotIn' for node field selector",
                 ],
             ),
             (

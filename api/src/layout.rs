@@ -393,6 +393,27 @@ mod tests {
         assert_eq!(free("10.0.0.0", "10.0.1.254"), [""; 0]);
     }
 
+    /// Contract B.7: the last address of these is one that a host can have.
+    #[test]
+    fn a_prefix_without_broadcast_address_is_excluded_only_with_its_last_address() {
+        for (cidr, length, first, last) in [
+            ("fd00::/119", 120, "fd00::", "fd00::fe"),
+            ("fd00::/126", 127, "fd00::", "fd00::"),
+            ("10.0.0.0/30", 31, "10.0.0.0", "10.0.0.0"),
+        ] {
+            let grid = Layout::prefixes(Subnet::parse(cidr).unwrap(), length).unwrap();
+            let none = IntervalSet::new();
+            let dealt_first = |last: IpAddr| {
+                let excluded = Exclusions::new([Range::new(first.parse().unwrap(), last).unwrap()], []);
+                grid.free_blocks(&none, &excluded, None).next()
+            };
+            let last: IpAddr = last.parse().unwrap();
+            assert_eq!(dealt_first(last), grid.block(0), "{cidr}");
+            let next = grid.block(0).unwrap().last();
+            assert_eq!(dealt_first(next), grid.block(1), "{cidr}");
+        }
+    }
+
     const SUBNETS: [&str; 8] = [
         "10.0.0.0/26",
         "10.0.0.0/31",

@@ -194,6 +194,24 @@ mod tests {
         assert_eq!(selected(&[both, other], &[("c", "")]), Ok(true));
     }
 
+    /// Contract B.8.1.
+    #[test]
+    fn without_a_selector_every_node_is_selected_and_without_requirements_none() {
+        assert_eq!(matches(None, &node(&[])), Ok(true));
+        assert_eq!(selected(&[expressions(&[])], &[]), Ok(false));
+    }
+
+    #[test]
+    fn labels_and_name_must_both_match() {
+        let term = |name: &str| NodeSelectorTerm {
+            match_fields: Some(vec![requirement("metadata.name", "In", &[name])]),
+            ..expressions(&[requirement("a", "Exists", &[])])
+        };
+        assert_eq!(selected(&[term("host-a")], &[("a", "")]), Ok(true));
+        assert_eq!(selected(&[term("host-b")], &[("a", "")]), Ok(false));
+        assert_eq!(selected(&[term("host-a")], &[]), Ok(false));
+    }
+
     #[test]
     fn a_node_can_be_named() {
         assert_eq!(

@@ -277,6 +277,7 @@ mod tests {
             "kubernetes.io/role",
             "node-role.kubernetes.io/control-plane",
             "A_b.C-9",
+            &"x".repeat(63),
         ] {
             assert!(is_label_name(good), "{good}");
         }
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn network_names_are_those_of_cni() {
         assert!(is_network_name("my-pool_1.x"));
-        for bad in ["", "-a", ".a", "a,b", "a/b", "ä"] {
+        for bad in ["", "-a", ".a", "_a", "a,b", "a/b", "ä", "aä"] {
             assert!(!is_network_name(bad), "{bad}");
         }
     }

@@ -149,6 +149,27 @@ mod tests {
                 r#"prefix: Invalid value: "10.0.0.0/25": prefix size doesn't match spec.perNodeNetworkPrefix"#,
             ),
             (
+                json!({"prefix": "10.0.0.0/23"}),
+                r#"prefix: Invalid value: "10.0.0.0/23": prefix size doesn't match spec.perNodeNetworkPrefix"#,
+            ),
+            // These break all that follow, too.
+            (
+                json!({"prefix": "x", "gateway": "x"}),
+                r#"prefix: Invalid value: "x": is not a valid network prefix"#,
+            ),
+            (
+                json!({"prefix": "10.1.5.1/25", "gateway": "x"}),
+                r#"prefix: Invalid value: "10.1.5.1/25": network prefix has host bits set"#,
+            ),
+            (
+                json!({"prefix": "10.1.0.0/25", "gateway": "x"}),
+                r#"prefix: Invalid value: "10.1.0.0/25": prefix is not part of the pool cidr"#,
+            ),
+            (
+                json!({"prefix": "10.0.0.0/25", "gateway": "x"}),
+                r#"prefix: Invalid value: "10.0.0.0/25": prefix size doesn't match spec.perNodeNetworkPrefix"#,
+            ),
+            (
                 json!({"prefix": "10.0.0.0/24", "gateway": "x"}),
                 r#"gateway: Invalid value: "x": is not a valid IP"#,
             ),
@@ -166,7 +187,7 @@ mod tests {
         let errors = faults(
             &json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "staticAllocations": [
             {"nodeName": "a", "prefix": "10.0.0.0/24"}, {"nodeName": "a", "prefix": "10.0.1.0/24"},
-            {"nodeName": "b", "prefix": "10.0.1.0/24"}]}),
+            {"nodeName": "b", "prefix": "10.0.1.0/24"}, {"prefix": "10.0.2.0/24"}, {"prefix": "10.0.3.0/24"}]}),
         );
         let ends: Vec<&str> = errors
             .iter()

@@ -148,10 +148,15 @@ mod tests {
         let mut spec = spec();
         spec["exclusions"] = json!([{"startIP": "192.168.7.10", "endIP": "192.168.7.20"},
             {"startIP": "192.168.7.250", "endIP": "192.168.9.3"}]);
-        spec["perNodeExclusions"] = json!([{"startIndex": 0, "endIndex": 10}]);
+        spec["perNodeExclusions"] =
+            json!([{"startIndex": 0, "endIndex": 10}, {"startIndex": 30, "endIndex": 31}]);
         assert_eq!(
             excluded(&current(&spec, "192.168.7.0/24")),
-            ["192.168.7.1-192.168.7.20", "192.168.7.250-192.168.7.254"]
+            [
+                "192.168.7.1-192.168.7.20",
+                "192.168.7.30-192.168.7.31",
+                "192.168.7.250-192.168.7.254"
+            ]
         );
     }
 
@@ -168,6 +173,33 @@ mod tests {
             excluded(&current(&spec, "192.168.7.0/24")),
             ["192.168.7.9-192.168.7.9"]
         );
+        spec["staticAllocations"] = json!([{"nodeName": "host-a", "prefix": "192.168.9.0/24"}]);
+        assert_eq!(
+            excluded(&current(&spec, "192.168.7.0/24")),
+            everything,
+            "it is given another one"
+        );
+    }
+
+    /// Contract B.7: whoever excludes addresses of a prefix means these, though they be all that it has.
+    #[test]
+    fn an_exclusion_that_begins_or_ends_in_a_static_prefix_holds_there() {
+        for (first, last, expected) in [
+            ("192.168.7.0", "192.168.7.255", "192.168.7.1-192.168.7.254"),
+            ("192.168.7.0", "192.168.9.3", "192.168.7.1-192.168.7.254"),
+            ("192.168.6.0", "192.168.7.255", "192.168.7.1-192.168.7.254"),
+            ("192.168.6.0", "192.168.7.20", "192.168.7.1-192.168.7.20"),
+            ("192.168.7.250", "192.168.9.3", "192.168.7.250-192.168.7.254"),
+        ] {
+            let mut spec = spec();
+            spec["exclusions"] = json!([{"startIP": first, "endIP": last}]);
+            spec["staticAllocations"] = json!([{"nodeName": "host-a", "prefix": "192.168.7.0/24"}]);
+            assert_eq!(
+                excluded(&current(&spec, "192.168.7.0/24")),
+                [expected],
+                "{first} {last}"
+            );
+        }
     }
 
     #[test]

@@ -164,6 +164,23 @@ mod tests {
         assert_eq!(mine.available().len(), 4);
     }
 
+    /// Contract B.7. The range is of an earlier, smaller perNodeBlockSize.
+    #[test]
+    fn indexes_beyond_a_range_exclude_nothing_of_the_next() {
+        let mut spec = spec();
+        spec["perNodeBlockSize"] = json!(100);
+        spec["perNodeExclusions"] =
+            json!([{"startIndex": 20, "endIndex": 50}, {"startIndex": 60, "endIndex": 70}]);
+        let mine = current(&pool(&spec, &host_a()), None);
+        assert_eq!(
+            mine.exclusions
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["192.168.0.21-192.168.0.24"]
+        );
+    }
+
     #[test]
     fn an_invalid_edit_changes_nothing() {
         let before = current(&pool(&spec(), &host_a()), None);
