@@ -176,6 +176,7 @@ async fn a_failed_commit_refuses_the_whole_batch_and_ends_the_writer() {
         ),
     );
     assert!(matches!(add, Err(Refusal::Store(_))), "{add:?}");
+    assert_eq!(add.unwrap_err().code(), tonic::Code::Internal);
     assert!(del.is_err(), "{del:?}");
     assert!(
         core.ended
