@@ -305,8 +305,6 @@ mod tests {
     /// Each case breaks the rules whose messages follow, and no other.
     #[test]
     fn every_broken_rule_is_said() {
-        let cut = r#"must be less or equal than network prefix size in the "cidr" field"#;
-        let length = |value: i32| format!("spec.perNodeNetworkPrefix: Invalid value: {value}: {cut}");
         let text = str::to_owned;
         let cases: Vec<(Value, Vec<String>)> = vec![
             (
@@ -336,6 +334,47 @@ mod tests {
                 ],
             ),
             (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "defaultGateway": true,
+                    "staticAllocations": [{"nodeName": "a", "prefix": "10.0.0.0/24", "gateway": "10.0.0.1"}]}),
+                vec![text(
+                    "spec.defaultGateway: Invalid value: true: cannot be true if spec.gatewayIndex is not set",
+                )],
+            ),
+            (
+                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 255,
+                    "exclusions": [{"startIP": "10.0.0.9", "endIP": "10.0.0.8"}, {"startIP": "10.1.0.0", "endIP": "y"}],
+                    "perNodeExclusions": [{"startIndex": 5, "endIndex": 256}, {"startIndex": -1, "endIndex": 4}]}),
+                vec![
+                    text(
+                        "spec.gatewayIndex: Invalid value: 255: gateway index is outside of the node prefix",
+                    ),
+                    text(
+                        r#"spec.exclusions[0]: Invalid value: {"startIP":"10.0.0.9","endIP":"10.0.0.8"}: endIP should be equal or greater than startIP"#,
+                    ),
+                    text(
+                        r#"spec.exclusions[1].startIP: Invalid value: "10.1.0.0": is not part of the 10.0.0.0/16 subnet"#,
+                    ),
+                    text(r#"spec.exclusions[1].endIP: Invalid value: "y": is invalid IP address"#),
+                    text(
+                        "spec.perNodeExclusions[0].endIndex: Invalid value: 256: index is outside of the per-node subnet range (max: 255)",
+                    ),
+                    text("spec.perNodeExclusions[1].startIndex: Invalid value: -1: must be non-negative"),
+                ],
+            ),
+        ];
+        for (spec, expected) in cases {
+            assert_eq!(parse(&spec).unwrap_err(), expected, "{spec}");
+        }
+    }
+
+    /// Rules 2 to 6.
+    #[test]
+    fn of_the_rules_on_network_and_prefixes_the_first_broken_one_is_said() {
+        let cut = r#"must be less or equal than network prefix size in the "cidr" field"#;
+        let length = |value: i32| format!("spec.perNodeNetworkPrefix: Invalid value: {value}: {cut}");
+        let text = str::to_owned;
+        let cases: Vec<(Value, Vec<String>)> = vec![
+            (
                 json!({"cidr": "10.0.0.1/16", "perNodeNetworkPrefix": 24}),
                 vec![text(
                     r#"spec.cidr: Invalid value: "10.0.0.1/16": network prefix has host bits set"#,
@@ -345,13 +384,6 @@ mod tests {
                 json!({"cidr": "10.0.0.1/16", "perNodeNetworkPrefix": 15, "gatewayIndex": -1}),
                 vec![text(
                     r#"spec.cidr: Invalid value: "10.0.0.1/16": network prefix has host bits set"#,
-                )],
-            ),
-            (
-                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "defaultGateway": true,
-                    "staticAllocations": [{"nodeName": "a", "prefix": "10.0.0.0/24", "gateway": "10.0.0.1"}]}),
-                vec![text(
-                    "spec.defaultGateway: Invalid value: true: cannot be true if spec.gatewayIndex is not set",
                 )],
             ),
             (
@@ -387,27 +419,6 @@ mod tests {
             (
                 json!({"cidr": "fd00::/16", "perNodeNetworkPrefix": 300}),
                 vec![length(300)],
-            ),
-            (
-                json!({"cidr": "10.0.0.0/16", "perNodeNetworkPrefix": 24, "gatewayIndex": 255,
-                    "exclusions": [{"startIP": "10.0.0.9", "endIP": "10.0.0.8"}, {"startIP": "10.1.0.0", "endIP": "y"}],
-                    "perNodeExclusions": [{"startIndex": 5, "endIndex": 256}, {"startIndex": -1, "endIndex": 4}]}),
-                vec![
-                    text(
-                        "spec.gatewayIndex: Invalid value: 255: gateway index is outside of the node prefix",
-                    ),
-                    text(
-                        r#"spec.exclusions[0]: Invalid value: {"startIP":"10.0.0.9","endIP":"10.0.0.8"}: endIP should be equal or greater than startIP"#,
-                    ),
-                    text(
-                        r#"spec.exclusions[1].startIP: Invalid value: "10.1.0.0": is not part of the 10.0.0.0/16 subnet"#,
-                    ),
-                    text(r#"spec.exclusions[1].endIP: Invalid value: "y": is invalid IP address"#),
-                    text(
-                        "spec.perNodeExclusions[0].endIndex: Invalid value: 256: index is outside of the per-node subnet range (max: 255)",
-                    ),
-                    text("spec.perNodeExclusions[1].startIndex: Invalid value: -1: must be non-negative"),
-                ],
             ),
         ];
         for (spec, expected) in cases {

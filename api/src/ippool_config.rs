@@ -231,6 +231,16 @@ mod tests {
                     r#"spec.routes[3].dst: Invalid value: "::/0": default route is not allowed if 'defaultGateway' is true"#,
                 ],
             ),
+        ];
+        for (spec, expected) in cases {
+            assert_eq!(parse(&spec).unwrap_err(), expected, "{spec}");
+        }
+    }
+
+    /// Rule 8: each case breaks what the messages say that follow, and no more.
+    #[test]
+    fn every_broken_rule_of_a_node_selector_is_said() {
+        let cases = [
             (
                 json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "nodeSelector": {"nodeSelectorTerms": [
                 {"matchExpressions": [{"key": "/", "operator": "In"}, {"key": "a", "operator": "Exists", "values": ["b"]},
@@ -246,7 +256,7 @@ mod tests {
                     r#"spec.nodeSelectorTerms[0].matchFields[0].values[0]: Invalid value: "UP": must be a node name (lower-case RFC 1123 subdomain)"#,
                     r#"spec.nodeSelectorTerms[0].matchFields[1].operator: Invalid value: "Exists": not a valid selector operator"#,
                     r#"spec.nodeSelectorTerms[0].matchFields[1].key: Invalid value: "metadata.uid": not a valid field selector key"#,
-                ],
+                ][..],
             ),
             (
                 json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 8, "nodeSelector": {"nodeSelectorTerms": [
