@@ -41,6 +41,7 @@ pub struct CIDRPoolSpec {
     /// only in a /31, /127, /32 or /128; the broadcast address of IPv4 can't. `allocateIPWithIndex` of the CNI configuration
     /// counts from another base: its 0 is the first address that a host can have. A static allocation can have another gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "int32_schema")]
     pub gateway_index: Option<i32>,
     /// Prefix length in bits of the part of `cidr` that each node gets; pods get it with their address. At least 1 and the
     /// length of `cidr`, at most 32 (IPv4) or 128 (IPv6).

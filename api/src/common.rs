@@ -37,8 +37,16 @@ pub struct Route {
 }
 
 /// An int32 that is not negative. Written by hand because schemars prints `0.0` for the minimum.
-fn index_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "integer", "format": "int32", "minimum": 0 })
+fn index_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = int32_schema(generator);
+    schema.insert("minimum".to_owned(), 0.into());
+    schema
+}
+
+/// An int32 that has no larger number: to the API server of Kubernetes 1.33 the format is a remark, and a number that clients
+/// can't read ends their watches.
+pub(crate) fn int32_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer", "format": "int32", "maximum": i32::MAX })
 }
 
 /// A list keyed by type, so that two writers with different conditions don't undo each other's.

@@ -282,6 +282,44 @@ mod tests {
         assert_eq!(free, ["10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
     }
 
+    /// Contract B.7: what each of them covers is told by addresses 10.0.0.1 to 8, which are the first block.
+    #[test]
+    fn a_block_is_excluded_if_both_kinds_together_leave_nothing_of_it() {
+        let grid = layout("10.0.0.0/27", 8);
+        for (addresses, indexes, excluded) in [
+            (&[(1, 8)][..], &[][..], true),
+            (&[], &[(0, 7)], true),
+            (&[(4, 8)], &[(0, 2)], true),
+            (&[(1, 3)], &[(3, 7)], true),
+            (&[(1, 3), (6, 7)], &[(3, 4), (7, 7)], true),
+            (&[(1, 6)], &[(2, 7)], true),
+            (&[(1, 2)], &[(0, 7)], true),
+            (&[(1, 8)], &[(0, 1)], true),
+            (&[(2, 8)], &[], false),
+            (&[(1, 7)], &[], false),
+            (&[], &[(1, 7)], false),
+            (&[], &[(0, 6)], false),
+            (&[(5, 8)], &[(0, 2)], false),
+            (&[(1, 3)], &[(4, 7)], false),
+            (&[(1, 3)], &[(3, 6)], false),
+            (&[(9, 16)], &[(0, 0)], false),
+        ] {
+            let ranges = addresses
+                .iter()
+                .map(|(f, l)| range(&format!("10.0.0.{f}"), &format!("10.0.0.{l}")));
+            let exclusions = Exclusions::new(ranges, indexes.iter().copied());
+            let none = IntervalSet::new();
+            let first = grid.free_blocks(&none, &exclusions, None).next();
+            assert_eq!(first != grid.block(0), excluded, "{addresses:?} {indexes:?}");
+            let block = grid.block(0).unwrap();
+            assert_eq!(
+                grid.is_excluded(&block, &exclusions),
+                excluded,
+                "{addresses:?} {indexes:?}"
+            );
+        }
+    }
+
     #[test]
     fn huge_exclusions_are_skipped_in_one_step() {
         let grid = layout("fd00::/48", 1);

@@ -169,15 +169,15 @@ mod tests {
     fn indexes_beyond_a_range_exclude_nothing_of_the_next() {
         let mut spec = spec();
         spec["perNodeBlockSize"] = json!(100);
-        spec["perNodeExclusions"] =
-            json!([{"startIndex": 20, "endIndex": 50}, {"startIndex": 60, "endIndex": 70}]);
+        spec["perNodeExclusions"] = json!([{"startIndex": 3, "endIndex": 4}, {"startIndex": 20, "endIndex": 50},
+            {"startIndex": 60, "endIndex": 70}]);
         let mine = current(&pool(&spec, &host_a()), None);
         assert_eq!(
             mine.exclusions
                 .iter()
                 .map(ToString::to_string)
                 .collect::<Vec<_>>(),
-            ["192.168.0.21-192.168.0.24"]
+            ["192.168.0.4-192.168.0.5", "192.168.0.21-192.168.0.24"]
         );
     }
 
