@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::go_build::{self, PROGRAMS};
+use crate::go_build::{self, GoProgram, PROGRAMS};
 use crate::names;
 use crate::prerequisites;
 
@@ -40,7 +40,7 @@ impl Assets {
         let missing: Vec<_> = PROGRAMS
             .iter()
             .filter(|program| {
-                !from_kubebuilder.contains_key(program.name) && !cache.join(program.name).exists()
+                !from_kubebuilder.contains_key(program.name) && !cache.join(program.file_name()).exists()
             })
             .collect();
         prerequisites::check(!missing.is_empty())?;
@@ -60,19 +60,24 @@ impl Assets {
         self.from_kubebuilder
             .get(name)
             .cloned()
-            .unwrap_or_else(|| self.cache.join(name))
+            .unwrap_or_else(|| self.cache.join(in_cache(name)))
     }
 
     /// Where a program lies inside a machine.
     #[must_use]
     pub fn inside(&self, name: &str) -> String {
-        let folder = if self.from_kubebuilder.contains_key(name) {
-            "kubebuilder"
+        if self.from_kubebuilder.contains_key(name) {
+            format!("{}/kubebuilder/{name}", names::INSIDE)
         } else {
-            "bin"
-        };
-        format!("{}/{folder}/{name}", names::INSIDE)
+            format!("{}/bin/{}", names::INSIDE, in_cache(name))
+        }
     }
+}
+
+/// What a program is called in the cache.
+fn in_cache(name: &str) -> String {
+    let program = PROGRAMS.iter().find(|program| program.name == name);
+    program.map_or_else(|| name.to_owned(), GoProgram::file_name)
 }
 
 /// Which of the two programs that envtest brings are in its folder.

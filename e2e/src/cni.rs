@@ -31,6 +31,15 @@ impl<'a> Scratch<'a> {
         })
     }
 
+    /// The one of that name, made before.
+    #[must_use]
+    pub fn existing(node: &'a Node, name: &str) -> Self {
+        Self {
+            node,
+            name: name.to_owned(),
+        }
+    }
+
     /// Its path on the node, for CNI_NETNS.
     #[must_use]
     pub fn path(&self) -> String {
@@ -153,6 +162,16 @@ pub async fn cnitool(
     ];
     node.machine
         .exec_with(&[&assets.inside("cnitool"), command, network, netns], &env, b"")
+        .await
+}
+
+/// A runtime's GC: libcni's, for the network list in this file on the node. `alive` is the list of attachments, as JSON; without
+/// one libcni isn't given any.
+pub async fn libcni_gc(node: &Node, assets: &Assets, list: &str, alive: Option<&Value>) -> Result<Ran> {
+    let alive = alive.map(Value::to_string).unwrap_or_default();
+    let env = [("CNI_PATH", "/opt/cni/bin")];
+    node.machine
+        .exec_with(&[&assets.inside("libcni-gc"), list], &env, alive.as_bytes())
         .await
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use ring::digest::{Context as Digest, SHA256};
+use ring::digest::{Context as Digest, SHA256, digest};
 use tokio::process::Command;
 
 use crate::command;
@@ -19,13 +19,15 @@ pub(crate) const MODULES: [&str; 2] = ["kubernetes", "runtime"];
 /// A program and the package it is built from.
 #[derive(Debug)]
 pub struct GoProgram {
-    /// The file name.
+    /// What it is called.
     pub name: &'static str,
     /// The folder of the Go module under `go/` that pins it.
     module: &'static str,
     package: &'static str,
     /// Said while it is built; times are of a cold build on two cores, in the order of [`PROGRAMS`].
     duration: &'static str,
+    /// The source of one that is ours. What the cache is named after doesn't change with it.
+    source: Option<&'static str>,
 }
 
 /// Every program of a cluster. Order matters for the times only: the first of a module compiles what the others share.
@@ -80,6 +82,10 @@ pub const PROGRAMS: &[GoProgram] = &[
         "github.com/containernetworking/plugins/plugins/ipam/host-local",
         "seconds",
     ),
+    GoProgram {
+        source: Some(include_str!("../go/runtime/libcni-gc/main.go")),
+        ..runtime("libcni-gc", "nv-ipam/e2e/runtime/libcni-gc", "seconds")
+    },
 ];
 
 const fn kubernetes(name: &'static str, package: &'static str, duration: &'static str) -> GoProgram {
@@ -88,6 +94,7 @@ const fn kubernetes(name: &'static str, package: &'static str, duration: &'stati
         module: "kubernetes",
         package,
         duration,
+        source: None,
     }
 }
 
@@ -97,6 +104,18 @@ const fn runtime(name: &'static str, package: &'static str, duration: &'static s
         module: "runtime",
         package,
         duration,
+        source: None,
+    }
+}
+
+impl GoProgram {
+    /// Its name in the cache.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        match self.source {
+            Some(source) => format!("{}-{}", self.name, key(digest(&SHA256, source.as_bytes()))),
+            None => self.name.to_owned(),
+        }
     }
 }
 
@@ -116,7 +135,12 @@ pub async fn cache_key(go: &Path) -> Result<String> {
             .success()?
             .as_bytes(),
     );
-    Ok(hex(&digest.finish().as_ref()[..8]))
+    Ok(key(digest.finish()))
+}
+
+/// As much of a digest as tells builds apart.
+fn key(digest: ring::digest::Digest) -> String {
+    hex(&digest.as_ref()[..8])
 }
 
 /// Builds one program into `cache`. What is there is complete: it is written under another name and renamed.
@@ -124,12 +148,12 @@ pub async fn build(program: &GoProgram, cache: &Path) -> Result<()> {
     let go = prerequisites::find("go").context("no `go`")?;
     std::fs::create_dir_all(cache).with_context(|| format!("could not make {}", cache.display()))?;
     let step = Step::begin(format!(
-        "building {} {} (once, {})",
+        "building {}{} (once, {})",
         program.name,
         version(program),
         program.duration
     ));
-    let target = cache.join(program.name);
+    let target = cache.join(program.file_name());
     let unfinished = cache.join(format!(".{}.{}", program.name, std::process::id()));
     let status = Command::new(go)
         .args([
@@ -170,13 +194,16 @@ pub async fn build(program: &GoProgram, cache: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Its version, to be said after its name; nothing for one that is ours.
 fn version(program: &GoProgram) -> String {
     let file = names::repository()
         .join("e2e/go")
         .join(program.module)
         .join("go.mod");
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    pinned_version(&text, program.package).unwrap_or_default()
+    pinned_version(&text, program.package)
+        .map(|version| format!(" {version}"))
+        .unwrap_or_default()
 }
 
 /// The version that a go.mod requires of the module that contains `package`.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use e2e::assets::Assets;
 use e2e::bed::Bed;
-use e2e::cni::{Call, Scratch, cnitool, error_code};
+use e2e::cni::{Call, Scratch, cnitool, error_code, libcni_gc};
 use e2e::command::Ran;
 use e2e::harness::Test;
 use e2e::node::Node;
@@ -23,8 +24,12 @@ pub(crate) fn tests() -> Vec<Test> {
             leaked,
         ),
         Test::nodes(
-            "node::garbage::cnitool_names_nothing_alive_so_nothing_is_released",
-            tool,
+            "node::garbage::through_libcni_bridge_gives_back_what_libcni_knows_and_nv_ipam_what_leaked",
+            libcni,
+        ),
+        Test::nodes(
+            "node::garbage::a_runtime_that_names_nothing_alive_releases_nothing_that_libcni_does_not_know",
+            unnamed,
         ),
     ]
 }
@@ -92,22 +97,119 @@ async fn leaked(bed: Arc<Bed>) -> Result<()> {
     held(node, &["nameless"]).await
 }
 
-/// cnitool 1.3.1 gives libcni no list, and libcni then leaves the key out.
-async fn tool(bed: Arc<Bed>) -> Result<()> {
+/// A network list of pool1 as nodes have it: a bridge, whose IPAM is ours.
+fn bridged(name: &str, bridge: &str) -> Value {
+    let ipam = json!({ "type": "nv-ipam", "poolName": "pool1" });
+    let plugin = json!({ "type": "bridge", "bridge": bridge, "ipam": ipam });
+    json!({ "cniVersion": "1.1.0", "name": name, "plugins": [plugin] })
+}
+
+/// The network list that GC is called with for what leaked: the same name, and nv-ipam itself as its plugin.
+fn bare(name: &str) -> Value {
+    json!({ "cniVersion": "1.1.0", "name": name, "plugins": [network(name)] })
+}
+
+/// Where the node has that list: not among the networks of pods.
+const BARE: &str = "/var/lib/cni/bare.conflist";
+
+fn write_bare(node: &Node, name: &str) -> Result<()> {
+    let path = node.machine.path(BARE);
+    std::fs::write(path, bare(name).to_string()).context("could not write a network list")
+}
+
+/// libcni's cache has what it attached itself: the pod's, by containerd, and what cnitool adds.
+async fn libcni(bed: Arc<Bed>) -> Result<()> {
     let node = setting::first_node(&bed, "pool1", "192.168.0.0/16", 24).await?;
-    let list = json!({ "cniVersion": "1.1.0", "name": "bare", "plugins": [network("bare")] });
-    node.install_network("10-bare.conflist", &list.to_string())
+    let assets = &bed.cluster()?.assets;
+    for (file, list) in [
+        ("10-mynet.conflist", bridged("mynet", "br-mynet")),
+        ("20-othernet.conflist", bridged("othernet", "br-othernet")),
+    ] {
+        node.install_network(file, &list.to_string()).await?;
+    }
+    pods::run(&bed.client, "stayer", &node.name).await?;
+    for (container, name) in [("live", "mynet"), ("stale", "mynet"), ("other", "othernet")] {
+        attach(node, assets, container, name).await?;
+    }
+    add(node, "leaked", &network("mynet")).await?;
+    add_as_a_go_plugin(node, "nameless").await?;
+    held(node, &["stayer", "live", "stale", "other", "leaked", "nameless"]).await?;
+    let alive = alive(node, &["stayer", "live"]).await?;
+
+    // libcni calls DEL for what is in its cache and not in the list. bridge takes the GC that follows and does nothing.
+    let list = "/etc/cni/net.d/10-mynet.conflist";
+    libcni_gc(node, assets, list, Some(&alive)).await?.success()?;
+    held(node, &["stayer", "live", "other", "leaked", "nameless"]).await?;
+    let stale = Scratch::existing(node, "stale");
+    let links = stale.exec(&["ip", "-oneline", "link", "show"]).await?.success()?;
+    ensure!(!links.contains("eth0"), "bridge left its interface: {links}");
+
+    write_bare(node, "mynet")?;
+    libcni_gc(node, assets, BARE, Some(&alive)).await?.success()?;
+    held(node, &["stayer", "live", "other", "nameless"]).await?;
+    // A runtime that has no attachment of a network says so with null.
+    write_bare(node, "othernet")?;
+    libcni_gc(node, assets, BARE, Some(&Value::Null))
+        .await?
+        .success()?;
+    held(node, &["stayer", "live", "nameless"]).await?;
+
+    // What was alive still is: it can be checked, and deleted as usual.
+    for verb in ["check", "del"] {
+        let netns = Scratch::existing(node, "live").path();
+        cnitool(node, assets, verb, "mynet", &netns, &args("live"))
+            .await?
+            .success()?;
+    }
+    pods::delete(&bed.client, "stayer").await?;
+    held(node, &["nameless"]).await
+}
+
+/// cnitool 1.3.1 gives libcni no list, and libcni then leaves the key out.
+async fn unnamed(bed: Arc<Bed>) -> Result<()> {
+    let node = setting::first_node(&bed, "pool1", "192.168.0.0/16", 24).await?;
+    let assets = &bed.cluster()?.assets;
+    node.install_network("10-bare.conflist", &bare("bare").to_string())
         .await?;
     add(node, "unknown-to-libcni", &network("bare")).await?;
-    let scratch = Scratch::create(node, "tool").await?;
-    let assets = &bed.cluster()?.assets;
-    let ran = cnitool(node, assets, "gc", "bare", &scratch.path(), "").await?;
-    ensure!(!ran.ok(), "{ran:?}");
-    setting::says(
-        &format!("{}{}", ran.stdout, ran.stderr),
-        &["the network configuration has no cni.dev/valid-attachments"],
-    )?;
-    held(node, &["unknown-to-libcni"]).await
+    let netns = Scratch::existing(node, "unknown-to-libcni").path();
+    for ran in [
+        cnitool(node, assets, "gc", "bare", &netns, "").await?,
+        libcni_gc(node, assets, "/etc/cni/net.d/10-bare.conflist", None).await?,
+    ] {
+        ensure!(!ran.ok(), "{ran:?}");
+        setting::says(
+            &format!("{}{}", ran.stdout, ran.stderr),
+            &["the network configuration has no cni.dev/valid-attachments"],
+        )?;
+        held(node, &["unknown-to-libcni"]).await?;
+    }
+    Ok(())
+}
+
+/// CNI_ARGS of a pod that the API doesn't know.
+fn args(container: &str) -> String {
+    Call::new("", container, "").args
+}
+
+/// Attaches a container to a network of the node, by libcni.
+async fn attach(node: &Node, assets: &Assets, container: &str, name: &str) -> Result<()> {
+    let netns = Scratch::create(node, container).await?.path();
+    cnitool(node, assets, "add", name, &netns, &args(container))
+        .await?
+        .success()
+        .map(drop)
+}
+
+/// The attachments of these, containers or pods, as a runtime lists them.
+async fn alive(node: &Node, names: &[&str]) -> Result<Value> {
+    let reservations = store::reservations(node).await?;
+    let listed = reservations
+        .iter()
+        .filter(|r| names.contains(&r.pod_name.as_str()));
+    Ok(listed
+        .map(|r| json!({ "containerID": r.container, "ifname": r.interface }))
+        .collect())
 }
 
 /// The configuration with what is alive, as libcni writes it: under both keys.
