@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::names;
+
 /// How a program ended and what it printed. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone)]
 pub struct Ran {
@@ -93,6 +95,20 @@ pub fn command<S: AsRef<std::ffi::OsStr>>(argv: &[S]) -> Command {
     let mut words = argv.iter();
     let mut command = Command::new(words.next().map_or(std::ffi::OsStr::new(""), AsRef::as_ref));
     command.args(words);
+    command
+}
+
+/// cargo, in the repository.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(names::repository());
+    // Set by the cargo that runs us, for us: another toolchain's choice must not leak into this build's fingerprint.
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR")
+    {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -6,7 +6,6 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use tokio::process::Command;
 
 use crate::command;
 use crate::names;
@@ -38,7 +37,7 @@ impl Ours {
             "",
         )
         .await?;
-        built.extend(build_plugin(plugin).await?);
+        built.extend(build_static("cni", plugin).await?);
         step.end();
         let named = |name: &str| {
             let path = built
@@ -66,8 +65,9 @@ impl Ours {
     }
 }
 
-/// The plugin runs in whatever image the node is, so it is linked statically: with musl, or with glibc where there is none.
-async fn build_plugin(profile: &str) -> Result<Vec<PathBuf>> {
+/// Builds what runs in whatever image a node is, and so is linked statically: with musl, or with glibc where there is none.
+/// Returns the programs of the package.
+pub(crate) async fn build_static(package: &str, profile: &str) -> Result<Vec<PathBuf>> {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let gnu = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let (target, flags) = if has_target(&musl).await {
@@ -76,7 +76,7 @@ async fn build_plugin(profile: &str) -> Result<Vec<PathBuf>> {
         (gnu, "-C target-feature=+crt-static")
     };
     cargo(
-        &["build", "--profile", profile, "-p", "cni", "--target", &target],
+        &["build", "--profile", profile, "-p", package, "--target", &target],
         flags,
     )
     .await
@@ -96,17 +96,10 @@ struct Message {
 
 /// Runs cargo in the repository and returns the programs it built. What it prints for people goes to stderr.
 async fn cargo(arguments: &[&str], rust_flags: &str) -> Result<Vec<PathBuf>> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = command::cargo();
     command
         .args(arguments)
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(names::repository());
-    // Set by the cargo that runs us, for us: another toolchain's choice must not leak into this build's fingerprint.
-    for (name, _) in
-        std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR")
-    {
-        command.env_remove(name);
-    }
+        .arg("--message-format=json-render-diagnostics");
     if !rust_flags.is_empty() {
         command.env("RUSTFLAGS", rust_flags);
     }

@@ -1,61 +1,174 @@
 //! The plugin, from spawn to exit.
 
-use std::sync::Arc;
+mod rounds;
+mod syscalls;
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context, Result};
+use tokio::task;
 
 use super::Scale;
-use super::caller::Caller;
-use super::fill::{Filled, POOL};
-use super::floors;
-use super::table::{Table, ratio};
+use super::caller::Plugin;
+use super::fill::Filled;
+use super::floor::Floor;
+use super::host_local::HostLocal;
+use super::table::{Table, micros, millis, ratio};
 use super::times::Times;
 use crate::bed::Bed;
-use crate::ours;
 use crate::progress::Step;
+use crate::service::Service;
 
-pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
-    let filled = Filled::start(bed).await?;
-    let node = filled.node;
-    let caller = Arc::new(Caller::new(
-        bed.cluster()?.folder.join(ours::FOLDER).join("nv-ipam"),
-        &node.machine,
-        POOL,
-    ));
-    let folder = node.machine.folder.join("var/lib/cni/nv-ipam");
-    let step = Step::begin("measuring single calls");
-    let table = tokio::task::spawn_blocking(move || single(&caller, &folder, scale.pick(500, 100))).await??;
-    step.end();
-    Ok(vec![table])
+use rounds::{Outcome, Plan};
+
+/// With more, a call of host-local takes a good part of a second.
+const MOST_OF_PEER: usize = 5_000;
+
+/// Who is measured.
+struct Contenders<'a> {
+    floor: Floor,
+    plugin: Plugin,
+    /// Whom the plugin asks.
+    daemon: &'a Service,
+    peer: HostLocal,
 }
 
-fn single(caller: &Caller, folder: &std::path::Path, count: usize) -> Result<Table> {
-    let [mut process, mut disk, mut add, mut check, mut del] = [const { Vec::new() }; 5];
-    let mut flushes = floors::Flushes::new(folder)?;
-    for number in 0..count {
-        let container = format!("single-{number}");
-        process.push(caller.call("VERSION", "none")?);
-        disk.push(flushes.flush()?);
-        add.push(caller.call("ADD", &container)?);
-        check.push(caller.call("CHECK", &container)?);
-        del.push(caller.call("DEL", &container)?);
+pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
+    let mut filled = Filled::start(bed).await?;
+    let node = filled.node;
+    let folder = bed.cluster()?.folder.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    let mut contenders = Contenders {
+        floor: Floor::start(&folder).await?,
+        plugin: Plugin::nv_ipam(bed, node, &folder)?,
+        daemon: &node.daemon.service,
+        peer: HostLocal::new(bed, node, &folder)?,
+    };
+    let mut report = Report::new();
+    for &fill in scale.pick(&[0, 1_000, 5_000, 10_000, 60_000][..], &[0, 1_000, 10_000]) {
+        filled.grow(fill).await?;
+        let with_peer = fill <= MOST_OF_PEER;
+        if with_peer {
+            contenders.peer.grow(fill)?;
+        }
+        for callers in [1, 16] {
+            let alone = callers == 1;
+            let plan = Plan {
+                callers,
+                rounds: scale.pick(20, 2),
+                calls: if alone { 100 } else { 10 },
+                peer_calls: if alone && with_peer { 5 } else { 0 },
+            };
+            let step = Step::begin(format!("{fill} reservations, callers at once: {callers}"));
+            let outcome = task::block_in_place(|| rounds::carry_out(&contenders, plan))?;
+            step.end();
+            report.add(fill, plan, &outcome);
+        }
     }
-    let [process, disk, add, check, del] = [process, disk, add, check, del].map(Times::new);
-    let floor = process.median() + disk.median();
-    let mut table = Table::new(
-        "one call at a time",
-        &["call", "p50", "p99", "max", "x process + disk"],
-    );
-    for (name, times) in [
-        ("VERSION: the process", &process),
-        ("append 4 KiB, fdatasync: the disk", &disk),
-        ("ADD", &add),
-        ("CHECK", &check),
-        ("DEL", &del),
-    ] {
-        let cells = times.cells().into_iter().chain([ratio(times.median(), floor)]);
-        table.row(std::iter::once(name.to_owned()).chain(cells));
+    let mut tables = report.tables();
+    tables.push(syscalls::count(&contenders, &folder).await?);
+    contenders.floor.stop().await?;
+    Ok(tables)
+}
+
+/// The three tables that grow by a row with each outcome.
+struct Report {
+    times: Table,
+    cpu: Table,
+    peer: Table,
+}
+
+impl Report {
+    fn new() -> Self {
+        let mut times = Table::new(
+            "one call, from spawn to exit",
+            &[
+                "reservations",
+                "callers",
+                "ADD p50",
+                "p99",
+                "max",
+                "DEL p50",
+                "p99",
+                "max",
+                "floor p50",
+                "p99",
+                "max",
+                "ADD x floor p50",
+                "p99",
+            ],
+        );
+        times.remark(
+            "Floor: a static program that sends 200 bytes through a unix socket to one that appends them to a file, flushes \
+             and sends them back. With several callers one flush is for all who wait.",
+        );
+        times.remark(
+            "Target for one caller at any fill: p50 at most 2 x the floor, p99 at most 3 x the floor's p99.",
+        );
+        let mut cpu = Table::new(
+            "CPU time of one call",
+            &[
+                "reservations",
+                "callers",
+                "nv-ipam",
+                "ipam-node",
+                "together",
+                "floor",
+                "its echo",
+                "together",
+                "x floor",
+            ],
+        );
+        cpu.remark("Means of ADD and DEL. Target for 16 callers: at most 3 x the floor.");
+        let mut peer = Table::new(
+            "against host-local 1.9.1",
+            &[
+                "reservations",
+                "ADD p50",
+                "host-local",
+                "faster",
+                "DEL p50",
+                "host-local",
+                "faster",
+            ],
+        );
+        peer.remark("host-local flushes nothing. Target for ADD: at least 4 x faster at 0, 60 x at 5,000.");
+        Self { times, cpu, peer }
     }
-    table.remark("process + disk is the sum of the first two medians.");
-    Ok(table)
+
+    fn add(&mut self, fill: usize, plan: Plan, outcome: &Outcome) {
+        let Outcome {
+            ours,
+            cpu,
+            floor,
+            floor_cpu,
+            peer,
+        } = outcome;
+        let names = || [fill.to_string(), plan.callers.to_string()].into_iter();
+        let figures = [&ours.add, &ours.del, floor].into_iter().flat_map(Times::cells);
+        let ratios = [
+            ratio(ours.add.median(), floor.median()),
+            ratio(ours.add.quantile(99), floor.quantile(99)),
+        ];
+        self.times.row(names().chain(figures).chain(ratios));
+        let figures = [cpu, floor_cpu]
+            .into_iter()
+            .flat_map(|cpu| [cpu.asking, cpu.answering, cpu.total()].map(micros));
+        self.cpu.row(
+            names()
+                .chain(figures)
+                .chain([ratio(cpu.total(), floor_cpu.total())]),
+        );
+        if plan.peer_calls > 0 {
+            let figures = [(&ours.add, &peer.add), (&ours.del, &peer.del)]
+                .into_iter()
+                .map(|(ours, theirs)| (ours.median(), theirs.median()))
+                .flat_map(|(ours, theirs)| [millis(ours), millis(theirs), ratio(theirs, ours)]);
+            self.peer.row(std::iter::once(fill.to_string()).chain(figures));
+        }
+    }
+
+    fn tables(self) -> Vec<Table> {
+        vec![self.times, self.cpu, self.peer]
+    }
 }

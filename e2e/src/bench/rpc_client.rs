@@ -4,9 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rpc::v1::ipam_service_client::IpamServiceClient;
-use rpc::v1::{
-    AllocateRequest, DeallocateRequest, IpamMetadata, IpamParameters, IsAllocatedRequest, StatusRequest,
-};
+use rpc::v1::{AllocateRequest, DeallocateRequest, IpamMetadata, IpamParameters, StatusRequest};
 use tonic::transport::{Channel, Endpoint};
 
 use super::container::Container;
@@ -41,18 +39,6 @@ impl RpcClient {
         answer
             .map(drop)
             .with_context(|| format!("ADD of {}", container.pod))
-    }
-
-    /// CHECK.
-    pub(super) async fn check(&self, container: &Container) -> Result<()> {
-        let message = IsAllocatedRequest {
-            parameters: Some(self.parameters(container)),
-        };
-        let mut service = self.service.clone();
-        let answer = service.is_allocated(message).await;
-        answer
-            .map(drop)
-            .with_context(|| format!("CHECK of {}", container.pod))
     }
 
     /// DEL.

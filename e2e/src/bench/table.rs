@@ -86,9 +86,19 @@ pub(super) fn millis(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
+/// "480 us"
+pub(super) fn micros(time: Duration) -> String {
+    format!("{:.0} us", time.as_secs_f64() * 1e6)
+}
+
 /// "1.7 x": so many times `floor`.
 pub(super) fn times(figure: f64, floor: f64) -> String {
     format!("{:.2} x", figure / floor)
+}
+
+/// "1.23 MB", of a million bytes each
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{}.{:02} MB", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
 }
 
 /// As [`times`], of durations.
@@ -140,5 +150,6 @@ On a quiet machine.
             "1.50 x"
         );
         assert_eq!(millis(Duration::from_micros(2_164)), "2.16 ms");
+        assert_eq!(megabytes(12_049_999), "12.04 MB");
     }
 }

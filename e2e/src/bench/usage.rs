@@ -4,27 +4,56 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::param::clock_ticks_per_second;
 
 use crate::service::Service;
 
-/// The CPU time that the threads of a service have had so far, those that ended meanwhile left out.
+/// The CPU time that a service has had so far, all its threads together, in steps of 10 ms.
+///
+/// (`schedstat` counts nanoseconds, but not every kernel has it.)
 pub(super) fn cpu(service: &Service) -> Result<Duration> {
     let process = service.process().context("it is not running")?;
-    let folder = format!("/proc/{}/task", process.pid);
-    let mut nanoseconds = 0;
-    for task in fs::read_dir(&folder).with_context(|| format!("could not read {folder}"))? {
-        // One that ends at this moment is one that ended.
-        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        nanoseconds += running_time(&text).unwrap_or(0);
+    Ok(Ticks::of(&process.pid.to_string())?.own)
+}
+
+/// The CPU time that this process has had itself, and the children that it waited for, in steps of 10 ms.
+pub(super) fn own_cpu() -> Result<Ticks> {
+    Ticks::of("self")
+}
+
+/// CPU time as /proc/PID/stat has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticks {
+    /// Of the process: all threads, those that ended too.
+    pub(super) own: Duration,
+    /// Of its children that ended and were waited for, and theirs.
+    pub(super) children: Duration,
+}
+
+impl Ticks {
+    fn of(process: &str) -> Result<Self> {
+        let path = format!("/proc/{process}/stat");
+        let text = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
+        let [user, system, of_children @ ..] =
+            proc_stat(&text).with_context(|| format!("no CPU times in {path}"))?;
+        let time =
+            |ticks: u64| Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second()).unwrap_or(100);
+        Ok(Self {
+            own: time(user + system),
+            children: time(of_children.iter().sum()),
+        })
     }
-    Ok(Duration::from_nanos(nanoseconds))
 }
 
-fn running_time(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().next()?.parse().ok()
+/// Fields 14 to 17: user and system time of a process, and of its children. The second field, the program's name in
+/// parentheses, may contain anything.
+fn proc_stat(text: &str) -> Option<[u64; 4]> {
+    let fields = text.rsplit_once(')')?.1.split_whitespace();
+    let times: Option<Vec<u64>> = fields.skip(11).take(4).map(|field| field.parse().ok()).collect();
+    times?.try_into().ok()
 }
 
-/// Memory of a process that is not shared out to others, in KiB.
+/// The memory of a process, in KiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
     /// What it has now: `VmRSS`.
@@ -62,6 +91,7 @@ mod tests {
         let status = "Name:\tx\nVmHWM:\t   5120 kB\nVmRSS:\t   4096 kB\nRssAnon:\t     100 kB\n";
         let memory = Memory::parse(status).unwrap();
         assert_eq!((memory.resident, memory.peak), (4096, 5120));
-        assert_eq!(running_time("1234 56 7\n"), Some(1234));
+        let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 100 200";
+        assert_eq!(proc_stat(stat), Some([5, 6, 7, 8]));
     }
 }

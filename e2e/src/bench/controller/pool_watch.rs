@@ -17,9 +17,9 @@ pub(super) struct Seen {
     /// How many events. Nothing of the pool changes but its status, so each is a status write.
     pub(super) events: usize,
     /// Their bytes, as JSON, before TLS.
-    pub(super) bytes: usize,
+    pub(super) bytes: u32,
     /// Of these, the last one's.
-    pub(super) last: usize,
+    pub(super) last: u32,
     /// How many entries the status had in the last one.
     pub(super) entries: usize,
     /// When that had come.
@@ -58,8 +58,10 @@ impl PoolWatch {
 
     /// Waits until what has come satisfies `condition`.
     pub(super) async fn wait(&mut self, mut condition: impl FnMut(&Seen) -> bool) -> Result<Seen> {
-        match timeout(wait::USUAL, self.seen.wait_for(|seen| condition(seen))).await {
-            Ok(Ok(seen)) => Ok(*seen),
+        let waited = timeout(wait::USUAL, self.seen.wait_for(|seen| condition(seen))).await;
+        let waited = waited.map(|seen| seen.map(|seen| *seen));
+        match waited {
+            Ok(Ok(seen)) => Ok(seen),
             Ok(Err(_)) => match (&mut self.task).await? {
                 Err(error) => Err(error.context("the watch of the pool ended")),
                 Ok(()) => bail!("the API server ended the watch of the pool"),
@@ -76,7 +78,9 @@ impl Drop for PoolWatch {
 }
 
 async fn follow(client: Client, path: String, seen: watch::Sender<Seen>) -> Result<()> {
-    let answer = client.request_stream(http::Request::get(path).body(Vec::new())?).await?;
+    let answer = client
+        .request_stream(http::Request::get(path).body(Vec::new())?)
+        .await?;
     let mut answer = std::pin::pin!(answer);
     let mut line = String::new();
     loop {
@@ -86,6 +90,7 @@ async fn follow(client: Client, path: String, seen: watch::Sender<Seen>) -> Resu
             return Ok(());
         }
         let at = Instant::now();
+        let length = u32::try_from(length)?;
         // Read as JSON, the event would cost as much as the controller does.
         let entries = line.matches("\"nodeName\":").count();
         seen.send_modify(|seen| {
