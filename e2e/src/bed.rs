@@ -64,10 +64,14 @@ impl Bed {
     /// The same with programs that are built already.
     pub async fn up_with(spec: &ClusterSpec, ours: &Ours) -> Result<Self> {
         let cluster = Cluster::up(spec).await?;
-        match Self::install(cluster, ours).await {
-            Ok(bed) => Ok(bed),
+        match install(&cluster, ours).await {
+            Ok(kubectl) => Ok(Self {
+                client: cluster.client(),
+                kubectl,
+                kind: Kind::Ours(Box::new(cluster)),
+            }),
             Err(error) => {
-                crate::record::take_down_own().await?;
+                cluster.take_down().await?;
                 Err(error)
             }
         }
@@ -80,32 +84,6 @@ impl Bed {
             client: existing.client.clone(),
             kubectl: existing.kubectl.clone(),
             kind: Kind::Existing(Box::new(existing)),
-        })
-    }
-
-    async fn install(cluster: Cluster, ours: &Ours) -> Result<Self> {
-        ours.copy_to(&cluster.folder)?;
-        let step = Step::begin("installing nv-ipam: CRD, ServiceAccounts, their rights and tokens");
-        let admin = &cluster.plane.admin_kubeconfig;
-        let kubectl = Kubectl::new(cluster.assets.on_host("kubectl"), admin);
-        kubectl.apply_ours().await?;
-        let client = cluster.client();
-        account::write_kubeconfig(
-            &client,
-            admin,
-            CONTROLLER_ACCOUNT,
-            &cluster.folder.join(KUBECONFIG),
-        )
-        .await?;
-        for node in &cluster.nodes {
-            let path = node.machine.folder.join(KUBECONFIG);
-            account::write_kubeconfig(&client, admin, DAEMON_ACCOUNT, &path).await?;
-        }
-        step.end();
-        Ok(Self {
-            client,
-            kubectl,
-            kind: Kind::Ours(Box::new(cluster)),
         })
     }
 
@@ -277,6 +255,28 @@ impl Bed {
             }
         }
     }
+}
+
+async fn install(cluster: &Cluster, ours: &Ours) -> Result<Kubectl> {
+    ours.copy_to(&cluster.folder)?;
+    let step = Step::begin("installing nv-ipam: CRD, ServiceAccounts, their rights and tokens");
+    let admin = &cluster.plane.admin_kubeconfig;
+    let kubectl = Kubectl::new(cluster.assets.on_host("kubectl"), admin);
+    kubectl.apply_ours().await?;
+    let client = cluster.client();
+    account::write_kubeconfig(
+        &client,
+        admin,
+        CONTROLLER_ACCOUNT,
+        &cluster.folder.join(KUBECONFIG),
+    )
+    .await?;
+    for node in &cluster.nodes {
+        let path = node.machine.folder.join(KUBECONFIG);
+        account::write_kubeconfig(&client, admin, DAEMON_ACCOUNT, &path).await?;
+    }
+    step.end();
+    Ok(kubectl)
 }
 
 /// A lease outlives its killed holder by 15 seconds, which the next controller would have to wait.

@@ -1,20 +1,22 @@
-//! Running tests: one cluster for all of them, brought up when the first is about to run and taken down after the last.
+//! Running tests: on two clusters side by side, because tests wait more than they compute.
 //!
-//! The binary behaves as `cargo test` does: the same arguments, the same closing line, the same exit code. Tests run one
-//! after the other, because they share nodes; each begins with [`Bed::reset`].
+//! The binary behaves as `cargo test` does: the same arguments, the same closing line, the same exit code. Each of the
+//! `--test-threads` takes a test, takes a cluster that no other thread is using (and brings one up if there is none),
+//! and runs the test there; each test begins with [`Bed::reset`]. After the last one all clusters are taken down.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use futures::future::join_all;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
-use tokio::sync::OnceCell;
 
 use crate::bed::Bed;
 use crate::cluster::ClusterSpec;
@@ -58,12 +60,18 @@ impl Test {
     }
 }
 
+/// How many clusters share the tests, unless `--test-threads` says otherwise. Two keep two cores busy.
+const CLUSTERS: usize = 2;
+
 /// Runs the tests that the command line selects.
 #[must_use]
 pub fn main(tests: Vec<Test>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // They share nodes.
-    arguments.test_threads = Some(1);
+    if Bed::is_existing() {
+        // There is one cluster.
+        arguments.test_threads = Some(1);
+    }
+    arguments.test_threads.get_or_insert(CLUSTERS);
     match run(&arguments, tests) {
         Ok(code) => code,
         Err(error) => {
@@ -78,22 +86,26 @@ fn run(arguments: &Arguments, tests: Vec<Test>) -> Result<ExitCode> {
     runtime.block_on(async { interrupt::take_down_on_signal() })?;
     let stage = Arc::new(Stage {
         runtime: runtime.clone(),
-        bed: OnceCell::new(),
+        free: Mutex::default(),
+        bringing_up: tokio::sync::Mutex::default(),
         times: Mutex::default(),
     });
     let trials = tests.into_iter().map(|test| trial(test, &stage)).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
-    if let Some(Some(bed)) = stage.bed.get() {
-        runtime.block_on(bed.down())?;
-    }
+    let beds = std::mem::take(&mut *lock(&stage.free));
+    let downs = runtime.block_on(join_all(beds.iter().map(|bed| bed.down())));
+    downs.into_iter().collect::<Result<()>>()?;
     stage.say_slowest();
     Ok(conclusion.exit_code())
 }
 
-/// The cluster of this run: not there yet, up, or failed to come up.
+/// What the tests of a run share.
 struct Stage {
     runtime: Arc<Runtime>,
-    bed: OnceCell<Option<Arc<Bed>>>,
+    /// The clusters that no test is using.
+    free: Mutex<Vec<Arc<Bed>>>,
+    /// Held while a cluster is brought up, one at a time. True once one failed to come up.
+    bringing_up: tokio::sync::Mutex<bool>,
     /// How long each test took, its reset included.
     times: Mutex<Vec<(Duration, String)>>,
 }
@@ -102,31 +114,27 @@ struct Stage {
 const SLOWEST: usize = 10;
 
 impl Stage {
-    /// The first caller brings the cluster up and gets its failure; the others get a short word.
+    /// A cluster for the caller alone, until it gives it back to `free`. Who finds none that is free brings one up; once that
+    /// has failed, there are no more, and who asks gets a short word.
     async fn bed(&self) -> Result<Arc<Bed>> {
-        let mut failure = None;
-        let up = async {
-            match if Bed::is_existing() {
-                Bed::existing().await
-            } else {
-                Bed::up(&ClusterSpec::default()).await
-            } {
-                Ok(bed) => Some(Arc::new(bed)),
-                Err(error) => {
-                    failure = Some(error);
-                    None
-                }
-            }
+        if let Some(bed) = lock(&self.free).pop() {
+            return Ok(bed);
+        }
+        let mut failed = self.bringing_up.lock().await;
+        ensure!(!*failed, "there is no cluster for it, see the first failure");
+        *failed = true;
+        let bed = if Bed::is_existing() {
+            Bed::existing().await?
+        } else {
+            Bed::up(&ClusterSpec::default()).await?
         };
-        let bed = Box::pin(self.bed.get_or_init(|| up)).await.clone();
-        bed.ok_or_else(|| {
-            failure.unwrap_or_else(|| anyhow::anyhow!("there is no cluster, see the first failure"))
-        })
+        *failed = false;
+        Ok(Arc::new(bed))
     }
 
     /// Names the tests that a run waits for most: whoever wants it shorter looks there first.
     fn say_slowest(&self) {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = lock(&self.times);
         times.sort_unstable_by(|a, b| b.cmp(a));
         for (time, name) in times.iter().take(SLOWEST) {
             say(format!("{:5.1} s  {name}", time.as_secs_f32()));
@@ -134,21 +142,22 @@ impl Stage {
     }
 
     fn run(&self, name: &str, body: Body) -> Result<(), Failed> {
+        interrupt::hold_if_begun();
         let bed = self
             .runtime
             .block_on(self.bed())
-            .map_err(|error| Failed::from(format!("{error:#}")))?;
+            .map_err(|error| failed(format!("{error:#}")))?;
         let begun = Instant::now();
         let outcome = self.run_on(&bed, name, body);
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.push((begun.elapsed(), name.to_owned()));
+        lock(&self.times).push((begun.elapsed(), name.to_owned()));
+        lock(&self.free).push(bed);
         outcome
     }
 
     fn run_on(&self, bed: &Arc<Bed>, name: &str, body: Body) -> Result<(), Failed> {
         if let Err(error) = self.runtime.block_on(bed.reset()) {
             let logs = logs(bed, None);
-            return Err(Failed::from(format!(
+            return Err(failed(format!(
                 "could not reset the cluster before the test: {error:#}\n{logs}"
             )));
         }
@@ -158,13 +167,30 @@ impl Stage {
         let outcome = match catch_unwind(run) {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => format!("{error:#}"),
-            Err(_) => "a failed assertion, printed above".to_owned(),
+            Err(panic) => format!("a failed assertion: {}", message(panic.as_ref())),
         };
-        Err(Failed::from(format!(
-            "{name}: {outcome}\n{}",
-            logs(bed, Some(&marks))
-        )))
+        Err(failed(format!("{name}: {outcome}\n{}", logs(bed, Some(&marks)))))
     }
+}
+
+/// A failed test takes nothing away from the others.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(why: String) -> Failed {
+    interrupt::hold_if_begun();
+    say("a test failed; why, and the ends of its cluster's logs, is printed at the end");
+    Failed::from(why)
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("printed above")
 }
 
 fn trial(test: Test, stage: &Arc<Stage>) -> Trial {
@@ -222,7 +248,6 @@ fn logs(bed: &Bed, marks: Option<&BTreeMap<std::path::PathBuf, u64>>) -> String 
             text.push_str(&end_of(&path, 30));
         }
     }
-    say("a test failed; the ends of the logs are printed with it below");
     text
 }
 

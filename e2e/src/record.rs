@@ -141,10 +141,13 @@ pub async fn sweep() -> Result<()> {
 /// Takes down what this process has brought up, and not handed over.
 pub async fn take_down_own() -> Result<()> {
     let own = ProcessId::own()?;
-    for record in all()?.iter().filter(|record| record.owner == own && !record.kept) {
-        record.take_down().await?;
-    }
-    Ok(())
+    let own: Vec<_> = all()?
+        .into_iter()
+        .filter(|record| record.owner == own && !record.kept)
+        .collect();
+    // One that can't be removed does not keep the others.
+    let outcomes = futures::future::join_all(own.iter().map(Record::take_down)).await;
+    outcomes.into_iter().collect()
 }
 
 /// While this lives, no other process chooses a network or sweeps.

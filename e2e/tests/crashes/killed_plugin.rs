@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 
 use super::dice::{self, Dice};
 use super::journal;
-use super::plugin::{Outcome, Plugin};
+use super::plugin::{Outcome, PATIENCE, Plugin};
 use super::slow_daemon::nothing_is_left;
 use crate::setting;
 
@@ -41,7 +41,7 @@ pub(super) async fn add(bed: Arc<Bed>) -> Result<()> {
     let mut dice = Dice::new(seed, 0);
     let node = setting::first_node(&bed, "killed-add", "10.77.0.0/16", 40).await?;
     let scratch = Scratch::create(node, "killed-add").await?;
-    let plugin = Plugin::new(node, scratch.path(), "killed-add", 1);
+    let plugin = Plugin::new(node, scratch.path(), "killed-add", PATIENCE);
     let wholes = ["whole-1", "whole-2", "whole-3"];
     let whole = time_of("ADD", &plugin, &wholes).await?;
     try_join_all(wholes.iter().map(|name| plugin.del(name))).await?;
@@ -72,7 +72,9 @@ pub(super) async fn add(bed: Arc<Bed>) -> Result<()> {
         outcomes.iter().all(|outcome| *outcome == Outcome::Killed),
         "{outcomes:?}"
     );
-    try_join_all(names.iter().map(|name| plugin.del(name))).await?;
+    // Nobody answers these, so they are to give up soon.
+    let brief = Plugin::new(node, scratch.path(), "killed-add", 1);
+    try_join_all(names.iter().map(|name| brief.del(name))).await?;
     node.daemon.service.resume()?;
     nothing_is_left(&plugin).await?;
     say(format!("seed {seed}: {killed} of {ADDS} ADDs were killed"));
@@ -89,7 +91,7 @@ pub(super) async fn del(bed: Arc<Bed>) -> Result<()> {
     let mut dice = Dice::new(seed, 0);
     let node = setting::first_node(&bed, "killed-del", "10.77.0.0/16", 40).await?;
     let scratch = Scratch::create(node, "killed-del").await?;
-    let plugin = Plugin::new(node, scratch.path(), "killed-del", 5);
+    let plugin = Plugin::new(node, scratch.path(), "killed-del", PATIENCE);
     let names: Vec<String> = (0..CONTAINERS).map(|n| format!("killed-del-{n}")).collect();
     try_join_all(names.iter().map(async |name| plugin.add(name).await?.success())).await?;
     node.daemon.kill().await?;

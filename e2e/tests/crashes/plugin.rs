@@ -31,6 +31,9 @@ impl Outcome {
     }
 }
 
+/// What the plugin grants the daemon, in seconds, where it is to get an answer however busy the machine is.
+pub(crate) const PATIENCE: u32 = 60;
+
 /// How to call the plugin for containers of one network.
 #[derive(Debug)]
 pub(crate) struct Plugin<'a> {

@@ -11,12 +11,12 @@ use futures::future::try_join_all;
 
 use super::dice::{self, Dice};
 use super::journal;
-use super::plugin::{Outcome, Plugin};
+use super::plugin::{Outcome, PATIENCE, Plugin};
 use crate::setting;
 
 const ROUNDS: usize = 6;
 const CONTAINERS: usize = 8;
-/// What the plugin grants the daemon, in seconds: the least that it can be told.
+/// What the plugin grants the daemon, in seconds, where it is to give up: the least that it can be told.
 const TIMEOUT: u32 = 1;
 
 /// How long the daemon is stopped from about the start of the calls on: it goes on before their deadline, about then,
@@ -37,10 +37,11 @@ pub(super) async fn late_del(bed: Arc<Bed>) -> Result<()> {
     let node = setting::first_node(&bed, "late-del", "10.77.0.0/16", 40).await?;
     let scratch = Scratch::create(node, "late-del").await?;
     let plugin = Plugin::new(node, scratch.path(), "late-del", TIMEOUT);
+    let patient = Plugin::new(node, scratch.path(), "late-del", PATIENCE);
     let daemon = &node.daemon.service;
     let names: Vec<String> = (0..CONTAINERS).map(|n| format!("late-del-{n}")).collect();
     for round in 0..ROUNDS {
-        try_join_all(names.iter().map(async |name| plugin.add(name).await?.success())).await?;
+        try_join_all(names.iter().map(async |name| patient.add(name).await?.success())).await?;
         // Some DELs are sent before it stops, or have been carried out but not answered.
         let before = dice.time(Duration::ZERO, Duration::from_millis(12))?;
         let stopped = stopped(&mut dice)?;
@@ -73,10 +74,10 @@ pub(super) async fn late_del(bed: Arc<Bed>) -> Result<()> {
                 held.contains(&pair),
                 "E2E_SEED={seed}, round {round}, stopped after {before:?} for {stopped:?}: {pair:?} is not in {held:?}"
             );
-            plugin.check(&pair.0).await?.success()?;
+            patient.check(&pair.0).await?.success()?;
         }
         ensure!(held.len() == names.len(), "round {round}: {held:?}");
-        try_join_all(names.iter().map(|name| plugin.del(name))).await?;
+        try_join_all(names.iter().map(|name| patient.del(name))).await?;
     }
     Ok(())
 }
@@ -142,7 +143,7 @@ pub(super) async fn entry_by_hand(bed: Arc<Bed>) -> Result<()> {
     let pool = "by-hand";
     let node = setting::first_node(&bed, pool, "10.77.0.0/16", 40).await?;
     let scratch = Scratch::create(node, pool).await?;
-    let plugin = Plugin::new(node, scratch.path(), pool, 5);
+    let plugin = Plugin::new(node, scratch.path(), pool, PATIENCE);
     for down in [false, true] {
         for name in ["earlier", "again", "of-this-boot"] {
             plugin.add(name).await?.success()?;
