@@ -1,18 +1,18 @@
 //! The connection to ipam-node: one call, within its deadline.
 
-use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::Uri;
 use rpc::v1::ipam_service_client::IpamServiceClient;
 use rpc::v1::{
     AllocateRequest, AllocateResponse, CollectGarbageRequest, DeallocateRequest, IpamParameters,
     IsAllocatedRequest, StatusRequest,
 };
-use tokio::time::{Instant, timeout_at};
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
+use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::http2::{self, Http2};
 use crate::target::Target;
 
 /// Calls to the ipam-node at one place. Each makes its own connection: a process makes one call.
@@ -76,47 +76,28 @@ impl Client<'_> {
     fn call<Message, Answer>(
         &self,
         message: Message,
-        method: impl AsyncFnOnce(IpamServiceClient<Channel>, Request<Message>) -> Result<Response<Answer>, Status>,
+        method: impl AsyncFnOnce(IpamServiceClient<Http2>, Request<Message>) -> Result<Response<Answer>, Status>,
     ) -> Result<Answer, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+        let deadline = Instant::now() + self.timeout;
+        // What fails here certainly didn't reach the daemon.
+        let connection = Connection::open(self.target, deadline)
             .map_err(|error| Failure::not_reached(self.target, &error))?;
-        let outcome = runtime.block_on(async {
-            let deadline = Instant::now() + self.timeout;
-            let channel = self.connect(deadline).await?;
-            let mut request = Request::new(message);
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-            match timeout_at(deadline, method(IpamServiceClient::new(channel), request)).await {
-                Ok(Ok(response)) => Ok(response.into_inner()),
-                Ok(Err(status)) => Err(Failure::of_status(&status, self.target, self.timeout)),
-                Err(_) => Err(Failure::deadline(self.target, self.timeout)),
-            }
+        let mut request = Request::new(message);
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        let call = http2::with(connection.io(), async |http2| {
+            method(
+                IpamServiceClient::with_origin(http2, Uri::from_static(ORIGIN)),
+                request,
+            )
+            .await
         });
-        // Don't wait for a name look-up that outlives the deadline.
-        runtime.shutdown_background();
-        outcome
-    }
-
-    /// What fails here certainly didn't reach the daemon.
-    async fn connect(&self, deadline: Instant) -> Result<Channel, Failure> {
-        let not_reached = |error: &(dyn StdError + 'static)| Failure::not_reached(self.target, &root(error));
-        let endpoint = Endpoint::from_shared(self.target.uri()).map_err(|error| not_reached(&error))?;
-        match timeout_at(deadline, endpoint.connect()).await {
-            Ok(connected) => connected.map_err(|error| not_reached(&error)),
-            Err(_) => Err(Failure::not_reached(
-                self.target,
-                &format_args!("no connection within {}s", self.timeout.as_secs()),
-            )),
+        match connection.run(call, deadline) {
+            Some(Ok(response)) => Ok(response.into_inner()),
+            Some(Err(status)) => Err(Failure::of_status(&status, self.target, self.timeout)),
+            None => Err(Failure::deadline(self.target, self.timeout)),
         }
     }
 }
 
-/// The innermost cause: "No such file or directory" instead of "transport error".
-fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
-}
+/// HTTP wants a host; over a unix socket there is none, and the daemon doesn't look.
+const ORIGIN: &str = "http://localhost";

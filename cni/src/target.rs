@@ -62,14 +62,6 @@ impl Target {
             Self::Tcp(_) => None,
         }
     }
-
-    /// The target for the RPC client.
-    pub(crate) fn uri(&self) -> String {
-        match self {
-            Self::Unix(_) => self.to_string(),
-            Self::Tcp(address) => format!("http://{address}"),
-        }
-    }
 }
 
 impl fmt::Display for Target {
@@ -128,7 +120,10 @@ mod tests {
         ] {
             assert_eq!(Target::parse(text).unwrap(), Target::Tcp("127.0.0.1:5000".into()));
         }
-        assert_eq!(Target::parse("localhost:1").unwrap().uri(), "http://localhost:1");
+        assert_eq!(
+            Target::parse("localhost:1").unwrap(),
+            Target::Tcp("localhost:1".into())
+        );
         assert_eq!(Target::parse("[::1]:1").unwrap(), Target::Tcp("[::1]:1".into()));
     }
 

@@ -1,7 +1,7 @@
 //! ADD and CHECK that fail: the daemon refuses, is away, or its answer is late, lost or of no use.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,29 @@ fn a_daemon_that_is_away_is_not_waited_for() {
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_daemon_that_many_connect_to_at_once_is_waited_for() {
+    let node = Node::new();
+    let listener = UnixListener::bind(node.socket()).unwrap();
+    // Room for one that waits to be accepted, which these take.
+    rustix::net::listen(&listener, 0).unwrap();
+    let first = UnixStream::connect(node.socket()).unwrap();
+    let (code, msg) = node.impatient_call("ADD", "1.0.0").run().error();
+    assert_eq!(code, 11);
+    assert!(msg.contains("no connection in time"), "{msg}");
+
+    // Now the daemon takes them, one after the other.
+    let waiting = node.call("STATUS").stdin(node.conf("1.1.0").to_string()).spawn();
+    let accepted = listener.accept().unwrap();
+    drop((first, accepted));
+    let (mut second, _) = listener.accept().unwrap();
+    let mut preface = [0; 3];
+    second.read_exact(&mut preface).unwrap();
+    assert_eq!(&preface, b"PRI");
+    drop(second);
+    waiting.wait_with_output().unwrap();
 }
 
 #[test]
