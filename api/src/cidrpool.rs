@@ -11,7 +11,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{ExcludeIndexRange, ExcludeRange, Route, conditions_schema};
+use crate::common::{ExcludeIndexRange, ExcludeRange, Route, conditions_schema, int32_schema};
 
 /// A network that is cut into prefixes of equal length, one for each node that the selector matches.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,7 @@ pub struct CIDRPoolSpec {
     pub gateway_index: Option<i32>,
     /// Prefix length in bits of the part of `cidr` that each node gets; pods get it with their address. At least 1 and the
     /// length of `cidr`, at most 32 (IPv4) or 128 (IPv6).
+    #[schemars(schema_with = "int32_schema")]
     pub per_node_network_prefix: i32,
     /// Addresses of `cidr` that are not handed out, except when a pod asks for one of them by its address or index. Entries may
     /// overlap, also those of `perNodeExclusions`. A prefix that they cover is not given to a node, unless by

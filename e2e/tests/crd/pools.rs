@@ -89,11 +89,20 @@ pub(crate) fn faults(answer: kube::Result<()>) -> Result<Faults> {
             ensure!(!causes.is_empty(), "no causes: {}", status.message);
             Ok(causes
                 .iter()
-                .map(|cause| format!("{}: {}", cause.field, cause.message))
+                .map(|cause| untyped(&format!("{}: {}", cause.field, cause.message)))
                 .collect())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A fault of an object or a list as new API servers say it. Older ones (1.33 does, 1.36 doesn't) say its type before what a
+/// rule says: `Invalid value: "object": 300: is too much`.
+fn untyped(fault: &str) -> String {
+    const BEFORE: &str = "Invalid value: ";
+    let types = ["object", "array"].map(|type_| format!("{BEFORE}\"{type_}\": "));
+    let typed = types.iter().find(|typed| fault.contains(typed.as_str()));
+    typed.map_or_else(|| fault.to_owned(), |typed| fault.replacen(typed.as_str(), BEFORE, 1))
 }
 
 /// Runs `body` under CRDs that say nothing but types, as they were before there were rules; then the real ones are there again.
