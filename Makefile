@@ -10,6 +10,9 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
+# No crate has examples to run in its documentation, and to find that out takes a second or two for each.
+TESTS := --lib --bins --tests
+
 # How long `make fuzz` stays with each target; TARGETS="ippool cidrpool" names some of them.
 FUZZ_SECONDS ?= 60
 TARGETS ?=
@@ -38,12 +41,12 @@ test: test-unit test-e2e ## Run every test, on a real cluster too
 .PHONY: test-unit
 test-unit: ## Run the tests that need neither root nor Go nor a network
 	@hack/prerequisites.sh build
-	cargo test --workspace --exclude e2e
+	cargo test --workspace --exclude e2e $(TESTS)
 
 .PHONY: test-e2e
 test-e2e: ## Run the tests on a real cluster on this machine
 	@hack/prerequisites.sh e2e
-	cargo test -p e2e
+	cargo test -p e2e $(TESTS)
 
 .PHONY: lint
 lint: prerequisites $(CARGO_DENY) ## Check format, lints, licences, sources, scripts
