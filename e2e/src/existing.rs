@@ -1,13 +1,16 @@
 //! A cluster that the user named: what must not be in it, what is put into it, and what is taken out again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use api::cidrpool::CIDRPool;
 use api::ippool::IPPool;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -20,9 +23,15 @@ use crate::names::{self, NAMESPACE};
 use crate::ours::Ours;
 use crate::prerequisites;
 use crate::proc::ProcessId;
+use crate::wait;
 
 /// The folder of a run on a cluster that is not ours is called this and the run's process id.
 const FOLDER: &str = "existing-";
+
+/// The ConfigMap that marks a cluster while tests run on it.
+const MARK: &str = "nv-ipam-e2e";
+/// In there, a line each: the folders of manifests of which nothing was there before.
+const MISSING: &str = "missing";
 
 /// The cluster, with the CRDs and our accounts in it, and a controller on this machine.
 pub(crate) struct Existing {
@@ -54,18 +63,12 @@ impl Existing {
             kubeconfig.context("E2E_EXISTING_CLUSTER is set; set KUBECONFIG too, to say which cluster")?;
         let program = prerequisites::find("kubectl").context("no `kubectl` in PATH")?;
         let client = control_plane::client(&kubeconfig).await?;
-        ensure_unused(&client).await?;
         remove_stale_folders(&names::cache_root()?);
         let folder = names::cache_root()?.join(format!("{FOLDER}{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         Ours::build().await?.copy_to(&folder)?;
         let kubectl = Kubectl::new(program, &kubeconfig);
-        let mut installed = Vec::new();
-        for manifests in Kubectl::our_manifests() {
-            if kubectl.existing_of(&manifests).await?.is_empty() {
-                installed.push(manifests);
-            }
-        }
+        let installed = claim(&client, &kubectl).await?;
         kubectl.apply_ours().await?;
         account::write_kubeconfig(&client, &kubeconfig, CONTROLLER_ACCOUNT, &folder.join(KUBECONFIG)).await?;
         Ok(Self {
@@ -82,9 +85,47 @@ impl Existing {
         for manifests in self.installed.iter().rev() {
             self.kubectl.delete_path(manifests).await?;
         }
+        // Last: as long as something of ours is there, the next run is to know.
+        let marks: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
+        marks.delete(MARK, &DeleteParams::default()).await?;
         std::fs::remove_dir_all(&self.folder)
             .with_context(|| format!("could not remove {}", self.folder.display()))
     }
+}
+
+/// Marks the cluster as one that tests run on, and returns the manifests of which nothing is there before.
+///
+/// Where a run was killed the mark is there: what is in the cluster is the tests', and what they found the mark knows.
+async fn claim(client: &Client, kubectl: &Kubectl) -> Result<Vec<PathBuf>> {
+    let marks: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    if let Some(mark) = marks.get_opt(MARK).await.context("could not look for a mark")? {
+        let missing = mark.data.unwrap_or_default().remove(MISSING).unwrap_or_default();
+        return Ok(Kubectl::our_manifests()
+            .into_iter()
+            .filter(|path| missing.lines().any(|line| path.ends_with(line)))
+            .collect());
+    }
+    ensure_unused(client).await?;
+    let mut installed = Vec::new();
+    let mut missing = String::new();
+    for manifests in Kubectl::our_manifests() {
+        if kubectl.existing_of(&manifests).await?.is_empty() {
+            let folder = manifests.file_name().unwrap_or_default();
+            missing.push_str(&format!("{}\n", folder.display()));
+            installed.push(manifests);
+        }
+    }
+    let mark = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(MARK.to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(MISSING.to_owned(), missing)])),
+        ..ConfigMap::default()
+    };
+    let marked = marks.create(&PostParams::default(), &mark).await;
+    marked.context("could not mark the cluster as one that tests run on")?;
+    Ok(installed)
 }
 
 async fn ensure_unused(client: &Client) -> Result<()> {
@@ -112,15 +153,23 @@ async fn names_of<K>(client: &Client) -> Result<Vec<String>>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    let api: Api<kube::core::PartialObjectMeta<K>> = Api::all(client.clone());
-    match api.list_metadata(&ListParams::default()).await {
-        Ok(list) => Ok(list
-            .iter()
-            .map(|pool| format!("{}/{}", pool.namespace().unwrap_or_default(), pool.name_any()))
-            .collect()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| format!("could not list {}", K::plural(&()))),
-    }
+    let api: Api<K> = Api::all(client.clone());
+    let what = format!("the API server to list {}", K::plural(&()));
+    wait::until(&what, wait::USUAL, async || {
+        match api.list_metadata(&ListParams::default()).await {
+            Ok(list) => wait::done(Ok(list.iter().map(full_name).collect())),
+            // Not by its reason: what isn't served is answered in plain text.
+            Err(kube::Error::Api(status)) if status.code == 404 => wait::done(Ok(Vec::new())),
+            // It has just heard of this kind.
+            Err(kube::Error::Api(status)) if status.code == 429 => wait::not_yet(status.message),
+            Err(error) => wait::done(Err(error).context("could not list pools")),
+        }
+    })
+    .await?
+}
+
+fn full_name<K: ResourceExt>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// Who holds the lease, unless it has expired.

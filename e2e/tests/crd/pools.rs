@@ -102,7 +102,10 @@ fn untyped(fault: &str) -> String {
     const BEFORE: &str = "Invalid value: ";
     let types = ["object", "array"].map(|type_| format!("{BEFORE}\"{type_}\": "));
     let typed = types.iter().find(|typed| fault.contains(typed.as_str()));
-    typed.map_or_else(|| fault.to_owned(), |typed| fault.replacen(typed.as_str(), BEFORE, 1))
+    typed.map_or_else(
+        || fault.to_owned(),
+        |typed| fault.replacen(typed.as_str(), BEFORE, 1),
+    )
 }
 
 /// Runs `body` under CRDs that say nothing but types, as they were before there were rules; then the real ones are there again.
