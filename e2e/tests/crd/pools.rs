@@ -100,11 +100,11 @@ pub(crate) fn faults(answer: kube::Result<()>) -> Result<Faults> {
 /// rule says: `Invalid value: "object": 300: is too much`.
 fn untyped(fault: &str) -> String {
     const BEFORE: &str = "Invalid value: ";
-    let types = ["object", "array"].map(|type_| format!("{BEFORE}\"{type_}\": "));
-    let typed = types.iter().find(|typed| fault.contains(typed.as_str()));
-    typed.map_or_else(
+    let before = ["object", "array"].map(|type_| format!("{BEFORE}\"{type_}\": "));
+    let found = before.iter().find(|with| fault.contains(with.as_str()));
+    found.map_or_else(
         || fault.to_owned(),
-        |typed| fault.replacen(typed.as_str(), BEFORE, 1),
+        |with| fault.replacen(with.as_str(), BEFORE, 1),
     )
 }
 
