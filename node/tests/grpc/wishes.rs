@@ -141,6 +141,17 @@ async fn an_index_goes_before_gateway_and_static_address() {
         served.allocate(with_ip).await.unwrap()[0].ip,
         "fd52:2eb5:44::7/48"
     );
+    // It decides, and then the static address is one that no pool gave.
+    let with_another_ip = IpamParameters {
+        requested_ips: vec!["fd52:2eb5:44::9".to_owned()],
+        ..with_features("c", &["v6"], false, Some(7))
+    };
+    let (code, message) = refusal(served.allocate(with_another_ip).await);
+    assert_eq!(code, Code::InvalidArgument);
+    assert!(
+        message.contains("ip fd52:2eb5:44::9 has no matching Pool"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
