@@ -111,7 +111,8 @@ async fn claim(client: &Client, kubectl: &Kubectl) -> Result<Vec<PathBuf>> {
     for manifests in Kubectl::our_manifests() {
         if kubectl.existing_of(&manifests).await?.is_empty() {
             let folder = manifests.file_name().unwrap_or_default();
-            missing.push_str(&format!("{}\n", folder.display()));
+            missing.push_str(&folder.to_string_lossy());
+            missing.push('\n');
             installed.push(manifests);
         }
     }
