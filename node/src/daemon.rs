@@ -158,7 +158,7 @@ impl Daemon {
         );
         let (ready, is_ready) = oneshot::channel::<()>();
         let stop = daemon.server_stop.clone();
-        let serve = service::serve(
+        let serve = service::spawn(
             listener,
             service,
             || {
@@ -167,7 +167,7 @@ impl Daemon {
             async move {
                 stop.requested().await;
             },
-        );
+        )?;
         spawn(&mut daemon.server, "the gRPC server", serve);
         if is_ready.await.is_err()
             && let Some(end) = daemon.server.join_next().await

@@ -10,6 +10,10 @@ use crate::store::Store;
 /// pages: the log stays within the room that is kept for it.
 const MAX_UNMOVED: usize = 200;
 
+/// So many, and they are moved when nobody waits. Not fewer: the first commit after that begins the log anew, at the cost
+/// of a second flush, which a lone ADD should not pay.
+const WORTH_MOVING: usize = MAX_UNMOVED / 4;
+
 /// How often it is looked whether there is room again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -46,7 +50,12 @@ impl Room {
     /// After each batch: moves the log if it is time, and sees whether there is room.
     pub(super) fn look_after(&mut self, store: &Store, idle: bool) {
         // With nobody waiting, or before the log gets long, or to make the most of the room that is left.
-        if self.unmoved > 0 && (idle || self.unmoved >= MAX_UNMOVED || self.verdict.is_err()) {
+        let enough = match (&self.verdict, idle) {
+            (Err(_), _) => 1,
+            (Ok(()), true) => WORTH_MOVING,
+            (Ok(()), false) => MAX_UNMOVED,
+        };
+        if self.unmoved >= enough {
             self.checkpoint(store);
             self.keep(store);
         } else if self.verdict.is_err() && self.looked.elapsed() >= PAUSE {
