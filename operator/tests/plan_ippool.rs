@@ -55,6 +55,39 @@ fn a_new_node_gets_the_lowest_free_block_wherever_its_name_sorts() {
 }
 
 #[test]
+fn a_block_that_an_administrator_gave_back_is_the_next_to_be_dealt() {
+    let mut pool = planned(&seed_pool(), &workers(&["a", "b", "c"]));
+    pool.status
+        .as_mut()
+        .unwrap()
+        .allocations
+        .retain(|held| held.node_name != "b");
+    let pool = planned(&pool, &workers(&["a", "c", "d", "e"]));
+    assert_eq!(
+        allocations(&pool)[2..],
+        [
+            entry("d", "192.168.0.25", "192.168.0.48"),
+            entry("e", "192.168.0.73", "192.168.0.96"),
+        ]
+    );
+}
+
+/// The numbers of these addresses are those of the first block's.
+#[test]
+fn a_range_of_the_other_family_takes_nothing() {
+    let mut pool = pool(&json!({"subnet": "10.0.0.0/24", "perNodeBlockSize": 16}));
+    let held = [entry("v6", "::a00:1", "::a00:10")];
+    pool.status = Some(serde_json::from_value(json!({"allocations": held})).unwrap());
+    let pool = planned(&pool, &workers(&["a", "v6"]));
+    assert_eq!(allocations(&pool)[0], entry("a", "10.0.0.1", "10.0.0.16"));
+    assert!(
+        condition(&pool, "StaleAllocations")
+            .2
+            .contains("v6 (outside the subnet)")
+    );
+}
+
+#[test]
 fn what_stands_is_kept_byte_for_byte_and_named_when_it_no_longer_fits() {
     let mut pool = pool(&json!({
         "subnet": "10.0.0.0/24", "perNodeBlockSize": 16, "gateway": "10.0.0.1", "nodeSelector": worker_selector(),
