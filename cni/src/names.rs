@@ -108,7 +108,18 @@ mod tests {
             assert_eq!(ContainerId::parse(name).unwrap().as_str(), name);
             assert_eq!(NetworkName::parse(name).unwrap().as_str(), name);
         }
-        for name in ["-a", ".a", "_a", "a b", "a/b", "a\n", "é", "aé", "a\0", "../../etc"] {
+        for name in [
+            "-a",
+            ".a",
+            "_a",
+            "a b",
+            "a/b",
+            "a\n",
+            "é",
+            "aé",
+            "a\0",
+            "../../etc",
+        ] {
             assert_eq!(
                 ContainerId::parse(name).unwrap_err().code,
                 Code::InvalidEnvironment,
