@@ -65,17 +65,23 @@ impl Layout {
     /// The block with this ordinal, counted from 0.
     #[must_use]
     pub fn block(&self, ordinal: u128) -> Option<Range> {
-        (ordinal < self.blocks()).then(|| {
-            let first = self.whole.numbers().0 + ordinal * self.block_size;
-            Range::ordered(self.whole.family(), first, first + (self.block_size - 1))
-        })
+        (ordinal < self.blocks()).then(|| self.place(ordinal))
+    }
+
+    /// The block with this ordinal, which must be less than [`Layout::blocks`].
+    fn place(&self, ordinal: u128) -> Range {
+        let first = self.whole.numbers().0 + ordinal * self.block_size;
+        Range::ordered(self.whole.family(), first, first + (self.block_size - 1))
     }
 
     /// The ordinal of the block that is exactly `range`.
     #[must_use]
     pub fn ordinal_of(&self, range: &Range) -> Option<u128> {
-        let ordinal = self.ordinal_at(range.numbers().0)?;
-        (self.block(ordinal).as_ref() == Some(range)).then_some(ordinal)
+        let (first, last) = range.numbers();
+        let ordinal = self.ordinal_at(first)?;
+        let start = self.whole.numbers().0 + ordinal * self.block_size;
+        let is_block = first == start && last - first == self.block_size - 1;
+        (is_block && self.whole.contains_range(range)).then_some(ordinal)
     }
 
     /// The ordinal of the place that `n` lies in, whether or not there is a block of that ordinal.
@@ -106,15 +112,15 @@ impl Layout {
         exclusions: &'a Exclusions,
         gateway: Option<IpAddr>,
     ) -> impl Iterator<Item = Range> + 'a {
-        let mut next = Some(0);
+        let (mut next, blocks) = (Some(0), self.blocks());
         std::iter::from_fn(move || {
             // If no block has anything left by its indexes, there is nothing to look for.
             if exclusions.indexes.covers(0, self.block_size - 1 - self.tail) {
                 return None;
             }
             loop {
-                let ordinal = next?;
-                let block = self.block(ordinal)?;
+                let ordinal = next.filter(|&ordinal| ordinal < blocks)?;
+                let block = self.place(ordinal);
                 let (first, last) = block.numbers();
                 let following = ordinal.checked_add(1);
                 // Where the search goes on if this block can't be had: behind what stands in the way. A block that a

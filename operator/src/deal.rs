@@ -1,31 +1,35 @@
 //! The plan for a pool, contract B.8: what stands is kept, and each selected node without an entry is dealt a range.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 use api::interval::IntervalSet;
 use api::range::Range;
-use api::selector::SelectorError;
 
 use crate::findings::Findings;
+use crate::members::Members;
 use crate::misfit;
-use crate::nodes::{Standing, standing};
 use crate::pool::{Entry, Plan, Pool, Rules, World};
 
 /// See [`Pool::plan`].
 pub(crate) fn plan<K: Pool>(pool: &K, world: &World<'_>) -> Plan<K::Status> {
-    let mut entries = pool.entries().to_vec();
+    // Borrowed as long as they are right as they stand: there may be a hundred thousand.
+    let mut entries = Cow::Borrowed(pool.entries());
     // Before anything is said of them: what is said names them in their order, and is to be the same the next time.
     sort(&mut entries);
-    let needy = needy(pool, world);
-    let mut without_range = needy.nodes.len();
+    let members = Members::of(&entries, pool.selector(), world.nodes);
+    let mut without_range = members.needy.len();
     let findings = match pool.rules() {
         Err(errors) => Findings::Invalid(errors.to_string()),
         Ok(rules) => {
-            let stale = misfit::misfits(pool, &entries, &rules, world.nodes);
-            match held(&entries) {
+            let ranges: Vec<_> = entries.iter().map(Entry::range).collect();
+            let stale = misfit::misfits::<K>(&entries, &ranges, &members.holders, &rules);
+            match held(&entries, &ranges) {
                 Err(entries) => Findings::Unreadable { entries, stale },
                 Ok(held) => {
-                    let left = deal(&mut entries, &held, &needy.nodes, &rules);
+                    let (dealt, left) = deal(&held, &members.needy, &rules);
+                    if !dealt.is_empty() {
+                        entries.to_mut().extend(dealt);
+                    }
                     without_range = left.len();
                     Findings::Valid {
                         without_range: left,
@@ -39,9 +43,12 @@ pub(crate) fn plan<K: Pool>(pool: &K, world: &World<'_>) -> Plan<K::Status> {
     let mut conditions = pool.conditions().to_vec();
     let (notices, said) = findings.notices(world.said, &conditions, K::WORDS);
     findings.write(&mut conditions, K::WORDS, pool.meta().generation, &world.now);
-    let stands = entries == pool.entries() && (!world.conditions_kept || conditions == pool.conditions());
+    let changed = match entries {
+        Cow::Owned(_) => true,
+        Cow::Borrowed(_) => world.conditions_kept && conditions != pool.conditions(),
+    };
     Plan {
-        status: (!stands).then(|| K::status_of(entries, conditions)),
+        status: changed.then(|| K::status_of(entries.into_owned(), conditions)),
         notices,
         said,
         without_range,
@@ -49,65 +56,39 @@ pub(crate) fn plan<K: Pool>(pool: &K, world: &World<'_>) -> Plan<K::Status> {
             Findings::Valid { stale, .. } | Findings::Unreadable { stale, .. } => Some(stale.len()),
             Findings::Invalid(_) => None,
         },
-        unjudged: needy.unjudged,
+        unjudged: members.unjudged,
     }
 }
 
-/// Stable, and by the bytes of the name as Go sorts.
-fn sort(entries: &mut [impl Entry]) {
-    entries.sort_by(|a, b| a.node().cmp(b.node()));
-}
-
-/// Nodes that are to get a range, in name order.
-struct Needy<'a> {
-    nodes: Vec<&'a str>,
-    unjudged: Option<(usize, String, SelectorError)>,
-}
-
-fn needy<'a>(pool: &impl Pool, world: &World<'a>) -> Needy<'a> {
-    let served: HashSet<&str> = pool.entries().iter().map(Entry::node).collect();
-    let mut needy = Needy {
-        nodes: Vec::new(),
-        unjudged: None,
-    };
-    for (name, node) in world.nodes {
-        match standing(pool.selector(), Some(node)) {
-            Standing::Selected if !served.contains(name.as_str()) => needy.nodes.push(name),
-            Standing::Unknown(error) => {
-                needy.unjudged.get_or_insert_with(|| (0, name.clone(), error)).0 += 1;
-            }
-            Standing::Selected | Standing::NotSelected | Standing::Gone => {}
-        }
+/// Stable, and by the bytes of the name as Go sorts. What is sorted already stays as it is.
+fn sort<E: Entry>(entries: &mut Cow<'_, [E]>) {
+    if !entries.is_sorted_by(|a, b| a.node() <= b.node()) {
+        entries.to_mut().sort_by(|a, b| a.node().cmp(b.node()));
     }
-    needy
 }
 
 /// The ranges that entries hold. `Err` names the entries that say none, because somebody edited them: their nodes go on with
 /// what they said before (`api::node_pool::view`), and that can't be known here.
-fn held(entries: &[impl Entry]) -> Result<Vec<Range>, Vec<String>> {
-    let mut ranges = Vec::with_capacity(entries.len());
-    let mut unreadable = Vec::new();
-    for entry in entries {
-        match entry.range() {
-            Some(range) => ranges.push(range),
-            None => unreadable.push(format!("{} ({})", entry.node(), entry.text())),
-        }
-    }
+fn held(entries: &[impl Entry], ranges: &[Option<Range>]) -> Result<Vec<Range>, Vec<String>> {
+    let unreadable: Vec<String> = entries
+        .iter()
+        .zip(ranges)
+        .filter(|(_, range)| range.is_none())
+        .map(|(entry, _)| format!("{} ({})", entry.node(), entry.text()))
+        .collect();
     if unreadable.is_empty() {
-        Ok(ranges)
+        Ok(ranges.iter().copied().flatten().collect())
     } else {
         Err(unreadable)
     }
 }
 
 /// Gives each of `nodes` the range that is kept for it, if nobody holds any of it; or, if none is, the lowest free one.
-/// Returns the nodes that were left without.
-fn deal<E: Entry>(
-    entries: &mut Vec<E>,
-    held: &[Range],
-    nodes: &[&str],
-    rules: &impl Rules<E>,
-) -> Vec<String> {
+/// Returns the entries to add, and the nodes that were left without.
+fn deal<E: Entry>(held: &[Range], nodes: &[&str], rules: &impl Rules<E>) -> (Vec<E>, Vec<String>) {
+    if nodes.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
     let of_family = held.iter().filter(|range| range.family() == rules.family());
     let held: IntervalSet = of_family.map(Range::numbers).collect();
     let mut taken = held.clone();
@@ -116,7 +97,7 @@ fn deal<E: Entry>(
         taken.insert(first, last);
     }
     let mut free = rules.free(&taken);
-    let mut left = Vec::new();
+    let (mut dealt, mut left) = (Vec::new(), Vec::new());
     for node in nodes {
         let range = match rules.kept_for(node) {
             Some(own) => {
@@ -126,9 +107,9 @@ fn deal<E: Entry>(
             None => free.next(),
         };
         match range.and_then(|range| rules.entry(node, &range)) {
-            Some(entry) => entries.push(entry),
+            Some(entry) => dealt.push(entry),
             None => left.push((*node).to_owned()),
         }
     }
-    left
+    (dealt, left)
 }

@@ -2,7 +2,7 @@
 //!
 //! Decisions, pure:
 //! * [`pool`]: what is asked of a kind of pool, answered in [`ippool`] and [`cidrpool`]; `deal`: the plan for a pool of any
-//!   kind; `misfit`: which of its entries no longer fit, and why.
+//!   kind; `members`: who it is for and who holds ranges of it; `misfit`: which of its entries no longer fit, and why.
 //! * [`nodes`]: what a node is to a pool; [`findings`] and [`conditions`]: how a plan is told in conditions and events.
 //! * [`cache`] and [`objects`]: what the watches have told; [`pace`]: how often a pool is planned.
 //! * [`election::machine`]: what a candidate for the lease does next.
@@ -22,6 +22,7 @@ pub mod findings;
 pub mod flags;
 pub mod ippool;
 pub mod leadership;
+mod members;
 pub mod metrics;
 mod misfit;
 pub mod nodes;

@@ -1,42 +1,33 @@
 //! Which entries of a status no longer fit, and why. They stand nevertheless: pods may be using them.
 
-use std::collections::HashSet;
-
 use api::range::Range;
 
-use crate::nodes::{Nodes, Standing, standing};
+use crate::members::Holder;
 use crate::pool::{Entry, Pool, Rules};
 
-/// Each of the pool's `entries` that doesn't fit, in their order: name of its node, and why. If there are several reasons,
-/// the first that is looked for here is told.
+/// Each of the `entries` that doesn't fit, in their order: name of its node, and why. `ranges` are theirs, and `holders`
+/// their nodes. If there are several reasons, the first that is looked for here is told.
 pub(crate) fn misfits<K: Pool>(
-    pool: &K,
     entries: &[K::Entry],
+    ranges: &[Option<Range>],
+    holders: &[Holder],
     rules: &K::Rules,
-    nodes: &Nodes,
 ) -> Vec<(String, String)> {
-    let ranges: Vec<Option<Range>> = entries.iter().map(Entry::range).collect();
-    let intersecting = intersecting(&ranges);
-    let mut seen = HashSet::new();
+    let intersecting = intersecting(ranges);
     let mut found = Vec::new();
-    for (i, entry) in entries.iter().enumerate() {
-        let node = entry.node();
-        // Of several entries of a node, the first is the one that counts.
-        let is_first = seen.insert(node);
-        let reason = match (ranges[i], intersecting[i]) {
-            (None, _) => Some(K::WORDS.no_range.to_owned()),
-            (Some(_), Some(other)) => {
+    for (((entry, range), holder), intersects) in entries.iter().zip(ranges).zip(holders).zip(intersecting) {
+        let reason = match (range, intersects, holder) {
+            (None, ..) => Some(K::WORDS.no_range.to_owned()),
+            (Some(_), Some(other), _) => {
                 let other = entries[other].node();
                 Some(format!("shares addresses with the entry of {other}"))
             }
-            (Some(_), None) if !is_first => Some("a second entry of this node".to_owned()),
-            (Some(range), None) => match standing(pool.selector(), nodes.get(node).map(AsRef::as_ref)) {
-                Standing::Gone => Some("node is gone".to_owned()),
-                Standing::NotSelected => Some("node is no longer selected".to_owned()),
-                Standing::Selected | Standing::Unknown(_) => rules.misfit(entry, &range),
-            },
+            (Some(_), None, Holder::Second) => Some("a second entry of this node".to_owned()),
+            (Some(_), None, Holder::Gone) => Some("node is gone".to_owned()),
+            (Some(_), None, Holder::NotSelected) => Some("node is no longer selected".to_owned()),
+            (Some(range), None, Holder::Member) => rules.misfit(entry, range),
         };
-        found.extend(reason.map(|reason| (node.to_owned(), reason)));
+        found.extend(reason.map(|reason| (entry.node().to_owned(), reason)));
     }
     found
 }
