@@ -24,6 +24,11 @@ pub enum LoadError {
     Conflict(#[from] Conflict),
 }
 
+/// What [`reservation`] reads.
+const COLUMNS: &str =
+    "id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, device_id, network,
+                       created, boot_id, boottime_ns, pod_seen";
+
 /// Fills a ledger. What a cache knew before this run is [`Knowledge::Persisted`].
 pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
     let known = connection
@@ -31,8 +36,11 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
         .optional()?
         .is_some();
     let mut ledger = Ledger::default();
-    for (reservation, _) in reservations(connection)? {
-        ledger.insert(reservation)?;
+    // One after the other: a list of them all, on top of the ledger, would be memory that the process never gives back.
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM reservations ORDER BY id"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        ledger.insert(reservation(row)?)?;
     }
     let knowledge = if known {
         Knowledge::Persisted
@@ -51,11 +59,9 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
 
 /// Every reservation, in the order in which they were made, and the pool as it was then as the Go daemon writes it.
 pub(super) fn reservations(connection: &Connection) -> rusqlite::Result<Vec<(Reservation, String)>> {
-    let mut rows = connection.prepare(
-        "SELECT id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, device_id, network,
-                created, boot_id, boottime_ns, pod_seen, pool_config
-         FROM reservations ORDER BY id",
-    )?;
+    let mut rows = connection.prepare(&format!(
+        "SELECT {COLUMNS}, pool_config FROM reservations ORDER BY id"
+    ))?;
     rows.query_map([], |row| Ok((reservation(row)?, row.get(14)?)))?
         .collect()
 }
