@@ -1,6 +1,7 @@
 //! Asks for the pods of reservations.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -53,10 +54,10 @@ pub enum InquiryError {
 
 impl Inquiry {
     /// All pods of `reservations` that there are, or nothing.
-    pub async fn gather(&self, reservations: &[Reservation]) -> Result<Evidence, InquiryError> {
+    pub async fn gather(&self, reservations: &[Arc<Reservation>]) -> Result<Evidence, InquiryError> {
         let mut evidence: Evidence = reservations
             .iter()
-            .filter_map(judge::pod_name)
+            .filter_map(|reservation| judge::pod_name(reservation))
             .collect::<BTreeSet<_>>()
             .into_iter()
             .filter_map(|name| self.pods.get(&name).map(|pod| (name, pod)))
@@ -64,7 +65,7 @@ impl Inquiry {
         let missing: BTreeSet<PodName> = reservations
             .iter()
             .filter(|reservation| !evidence.has_pod_of(reservation))
-            .filter_map(judge::pod_name)
+            .filter_map(|reservation| judge::pod_name(reservation))
             .collect();
         let mut answers = stream::iter(missing)
             .map(|name| self.ask(name))

@@ -4,6 +4,7 @@
 //! that the pod had been there, or that the container ended with an earlier boot of this machine. Doubt never releases:
 //! a check that could not ask everything it had to ask must not be put before the judge.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use super::pod::{ApiPod, PodName};
@@ -48,20 +49,22 @@ pub fn pod_name(reservation: &Reservation) -> Option<PodName> {
 
 /// Reservations of pods in `evidence` for which that isn't recorded yet.
 #[must_use]
-pub fn newly_seen(reservations: &[Reservation], evidence: &Evidence) -> Vec<RowId> {
+pub fn newly_seen(reservations: &[impl Borrow<Reservation>], evidence: &Evidence) -> Vec<RowId> {
     reservations
         .iter()
-        .filter(|reservation| !reservation.pod_seen && evidence.has_pod_of(reservation))
+        .map(Borrow::borrow)
+        .filter(|reservation: &&Reservation| !reservation.pod_seen && evidence.has_pod_of(reservation))
         .map(|reservation| reservation.id)
         .collect()
 }
 
 /// Reservations whose pods are not in `evidence`, which holds every pod of theirs that is in the API.
 #[must_use]
-pub fn without_pod(reservations: &[Reservation], evidence: &Evidence) -> Vec<RowId> {
+pub fn without_pod(reservations: &[impl Borrow<Reservation>], evidence: &Evidence) -> Vec<RowId> {
     reservations
         .iter()
-        .filter(|reservation| !evidence.has_pod_of(reservation))
+        .map(Borrow::borrow)
+        .filter(|reservation: &&Reservation| !evidence.has_pod_of(reservation))
         .map(|reservation| reservation.id)
         .collect()
 }
@@ -99,10 +102,14 @@ impl Judge {
     ///
     /// Reservations without a pod's name and namespace are not judged. Pods that have ended count while they are in the
     /// API. What is unexplained is reported once.
-    pub fn check<'a>(&mut self, reservations: &'a [Reservation], evidence: &Evidence) -> Verdicts<'a> {
+    pub fn check<'a>(
+        &mut self,
+        reservations: &'a [impl Borrow<Reservation>],
+        evidence: &Evidence,
+    ) -> Verdicts<'a> {
         let mut verdicts = Verdicts::default();
         let mut misses = BTreeMap::new();
-        for reservation in reservations {
+        for reservation in reservations.iter().map(Borrow::<Reservation>::borrow) {
             let pod = &reservation.pod;
             if pod.name.is_empty() || pod.namespace.is_empty() || evidence.has_pod_of(reservation) {
                 continue;

@@ -16,8 +16,10 @@ mod rule_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
@@ -51,8 +53,11 @@ pub struct Conflict {
 pub struct Ledger {
     known: Known,
     pools: BTreeMap<PoolKey, Pool>,
-    reservations: BTreeMap<RowId, Reservation>,
-    owners: HashMap<Owner, Vec<RowId>>,
+    /// Shared, because whoever looks at all of them would otherwise copy all of them.
+    reservations: BTreeMap<RowId, Arc<Reservation>>,
+    /// Which rows are an owner's, by the owner's hash: names are long, and stand in the reservation already.
+    owners: BTreeSet<(u64, RowId)>,
+    hasher: RandomState,
 }
 
 impl Ledger {
@@ -171,44 +176,38 @@ impl Ledger {
             return Err(conflict(other, format!("address {}", reservation.address)));
         }
         pool.take(reservation.address, reservation.id);
-        self.owners
-            .entry(reservation.owner.clone())
-            .or_default()
-            .push(reservation.id);
-        self.reservations.insert(reservation.id, reservation);
+        let hash = self.hasher.hash_one(&reservation.owner);
+        self.owners.insert((hash, reservation.id));
+        self.reservations.insert(reservation.id, Arc::new(reservation));
         Ok(())
     }
 
     /// Removes a reservation, which frees its address if it is one that can be handed out.
-    pub fn remove(&mut self, id: RowId) -> Option<Reservation> {
+    pub fn remove(&mut self, id: RowId) -> Option<Arc<Reservation>> {
         let reservation = self.reservations.remove(&id)?;
         if let Some(pool) = self.pools.get_mut(&reservation.pool) {
             pool.give_back(reservation.address);
         }
-        if let Some(rows) = self.owners.get_mut(&reservation.owner) {
-            rows.retain(|&row| row != id);
-            if rows.is_empty() {
-                self.owners.remove(&reservation.owner);
-            }
-        }
+        let hash = self.hasher.hash_one(&reservation.owner);
+        self.owners.remove(&(hash, id));
         Some(reservation)
     }
 
     /// Records that the pod of a reservation was seen in the API.
     pub fn mark_seen(&mut self, id: RowId) {
         if let Some(reservation) = self.reservations.get_mut(&id) {
-            reservation.pod_seen = true;
+            Arc::make_mut(reservation).pod_seen = true;
         }
     }
 
     /// One reservation.
     #[must_use]
     pub fn get(&self, id: RowId) -> Option<&Reservation> {
-        self.reservations.get(&id)
+        self.reservations.get(&id).map(AsRef::as_ref)
     }
 
     /// Every reservation, in the order in which they were made.
-    pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+    pub fn reservations(&self) -> impl Iterator<Item = &Arc<Reservation>> {
         self.reservations.values()
     }
 
@@ -220,7 +219,7 @@ impl Ledger {
 
     /// Reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing, and where
     /// they lie.
-    pub fn outside(&self) -> impl Iterator<Item = (&Reservation, Outside)> {
+    pub fn outside(&self) -> impl Iterator<Item = (&Arc<Reservation>, Outside)> {
         self.reservations().filter_map(|reservation| {
             let pool = self.pools.get(&reservation.pool)?;
             Some((reservation, pool.outside(reservation.address)?))
@@ -266,11 +265,11 @@ impl Ledger {
     }
 
     fn held(&self, owner: &Owner) -> impl Iterator<Item = &Reservation> {
+        let hash = self.hasher.hash_one(owner);
         self.owners
-            .get(owner)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.reservations.get(id))
+            .range((hash, RowId(i64::MIN))..=(hash, RowId(i64::MAX)))
+            .filter_map(|(_, id)| self.get(*id))
+            .filter(move |reservation| reservation.owner == *owner)
     }
 
     fn held_by(&self, owner: &Owner, pool: &PoolKey) -> Option<&Reservation> {

@@ -1,5 +1,7 @@
 //! CNI GC: of what the runtime doesn't list, releases what has no pod.
 
+use std::sync::Arc;
+
 use rpc::v1::CollectGarbageRequest;
 use tonic::Status;
 
@@ -15,7 +17,7 @@ pub(super) async fn collect(
     service: &Service,
     request: CollectGarbageRequest,
     caller: Caller,
-) -> Result<Vec<Reservation>, Status> {
+) -> Result<Vec<Arc<Reservation>>, Status> {
     let covered = service.writer.garbage(GarbageCall::parse(request)?).await?;
     if covered.is_empty() {
         return Ok(covered);

@@ -9,6 +9,7 @@ mod observed;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::pool_key::PoolKind;
@@ -235,7 +236,7 @@ fn caller<T>(request: &Request<T>) -> Caller {
     }
 }
 
-fn addresses(released: &[Reservation]) -> Vec<String> {
+fn addresses(released: &[Arc<Reservation>]) -> Vec<String> {
     released
         .iter()
         .map(|reservation| reservation.address.to_string())

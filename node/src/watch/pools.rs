@@ -182,7 +182,7 @@ impl TableKeeper {
         let mut outside: BTreeMap<_, Vec<IpAddr>> = BTreeMap::new();
         for (reservation, place) in reserved {
             outside
-                .entry((reservation.pool, place))
+                .entry((reservation.pool.clone(), place))
                 .or_default()
                 .push(reservation.address);
         }

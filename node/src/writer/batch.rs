@@ -1,5 +1,7 @@
 //! What one transaction does, to the store and to the ledger alike.
 
+use std::sync::Arc;
+
 use rpc::journal::{Entry, Stamp};
 use rusqlite::ErrorCode;
 
@@ -109,18 +111,18 @@ impl<'a> Batch<'a> {
         }
     }
 
-    pub(super) fn release(&mut self, call: &ReleaseCall) -> Result<Vec<Reservation>, Failure> {
+    pub(super) fn release(&mut self, call: &ReleaseCall) -> Result<Vec<Arc<Reservation>>, Failure> {
         self.release_rows(&self.ledger.released_by(call))
     }
 
     /// Releases what `entry` says and returns it.
-    pub(super) fn drain(&mut self, entry: &Entry) -> Result<Vec<Reservation>, Failure> {
+    pub(super) fn drain(&mut self, entry: &Entry) -> Result<Vec<Arc<Reservation>>, Failure> {
         let boot_id = &self.time.stamp.boot_id;
         let rows = self.ledger.released_late_by(&entry.into(), &entry.stamp, boot_id);
         self.release_rows(&rows)
     }
 
-    pub(super) fn release_rows(&mut self, rows: &[RowId]) -> Result<Vec<Reservation>, Failure> {
+    pub(super) fn release_rows(&mut self, rows: &[RowId]) -> Result<Vec<Arc<Reservation>>, Failure> {
         let mut released = Vec::with_capacity(rows.len());
         for &row in rows {
             if let Some(reservation) = self.ledger.remove(row) {

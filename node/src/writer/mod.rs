@@ -17,6 +17,7 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::oneshot;
@@ -129,7 +130,11 @@ impl Writer {
     ///
     /// It is not applied any more once `caller` is gone, or this future is dropped: by then the runtime may have made a
     /// new reservation for the same container and interface.
-    pub async fn deallocate(&self, call: ReleaseCall, caller: Caller) -> Result<Vec<Reservation>, Refusal> {
+    pub async fn deallocate(
+        &self,
+        call: ReleaseCall,
+        caller: Caller,
+    ) -> Result<Vec<Arc<Reservation>>, Refusal> {
         self.write(caller, move |batch| batch.release(&call)).await
     }
 
@@ -154,14 +159,14 @@ impl Writer {
     }
 
     /// Every reservation, in the order in which they were made.
-    pub async fn reservations(&self) -> Result<Vec<Reservation>, Refusal> {
+    pub async fn reservations(&self) -> Result<Vec<Arc<Reservation>>, Refusal> {
         self.read(|view| Ok(view.ledger.reservations().cloned().collect()))
             .await
     }
 
     /// The reservations that lie outside of this node's range of their pool, or whose pool gives this node nothing, and
     /// where they lie. They are kept until they are released.
-    pub async fn outside(&self) -> Result<Vec<(Reservation, Outside)>, Refusal> {
+    pub async fn outside(&self) -> Result<Vec<(Arc<Reservation>, Outside)>, Refusal> {
         self.read(|view| {
             let outside = view.ledger.outside();
             Ok(outside
@@ -180,12 +185,12 @@ impl Writer {
     /// Releases exactly these reservations and returns those that there still were.
     ///
     /// It is not applied any more once `caller` is gone, or this future is dropped.
-    pub async fn release(&self, rows: Vec<RowId>, caller: Caller) -> Result<Vec<Reservation>, Refusal> {
+    pub async fn release(&self, rows: Vec<RowId>, caller: Caller) -> Result<Vec<Arc<Reservation>>, Refusal> {
         self.write(caller, move |batch| batch.release_rows(&rows)).await
     }
 
     /// The reservations that `call` covers: those to release unless their pods are there.
-    pub async fn garbage(&self, call: GarbageCall) -> Result<Vec<Reservation>, Refusal> {
+    pub async fn garbage(&self, call: GarbageCall) -> Result<Vec<Arc<Reservation>>, Refusal> {
         self.read(move |view| {
             let Some(newest) = view.horizon.before(&call.began) else {
                 return Ok(Vec::new());

@@ -1,5 +1,6 @@
 //! The loop of the writer thread.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,7 @@ impl<C: Clock> Thread<C> {
         writes: &mut [Box<dyn Write>],
         pending: &[Pending],
         time: &BatchTime,
-    ) -> Result<Vec<Vec<Reservation>>, Setback> {
+    ) -> Result<Vec<Vec<Arc<Reservation>>>, Setback> {
         let before = self.ledger.table();
         let result = self.try_commit(writes, pending, time);
         if let Err(Setback::Full(_) | Setback::Locked(_)) = result {
@@ -205,7 +206,7 @@ impl<C: Clock> Thread<C> {
         writes: &mut [Box<dyn Write>],
         pending: &[Pending],
         time: &BatchTime,
-    ) -> Result<Vec<Vec<Reservation>>, Setback> {
+    ) -> Result<Vec<Vec<Arc<Reservation>>>, Setback> {
         let transaction = self.store.begin()?;
         if self.store.changed_elsewhere()? {
             tracing::warn!(store = %self.store.path().display(), "another program changed the store, reading it again");
@@ -277,7 +278,7 @@ fn read(store: &Store, table: Table) -> Result<Ledger, Setback> {
     Ok(ledger)
 }
 
-fn log_late(entry: &Entry, released: &[Reservation]) {
+fn log_late(entry: &Entry, released: &[Arc<Reservation>]) {
     let addresses: Vec<_> = released.iter().map(|r| r.address).collect();
     tracing::info!(
         container = entry.container_id,

@@ -12,7 +12,7 @@ fn gc(began: Stamp) -> GarbageCall {
     }
 }
 
-fn containers(covered: &[Reservation]) -> Vec<&str> {
+fn containers(covered: &[Arc<Reservation>]) -> Vec<&str> {
     covered.iter().map(|r| r.owner.container.as_str()).collect()
 }
 
