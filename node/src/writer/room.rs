@@ -11,8 +11,9 @@ use crate::store::Store;
 const MAX_UNMOVED: usize = 200;
 
 /// So many, and they are moved when nobody waits. Not fewer: the first commit after that begins the log anew, at the cost
-/// of a second flush, which a lone ADD should not pay.
-const WORTH_MOVING: usize = MAX_UNMOVED / 4;
+/// of a second flush, which not every lone ADD should pay. Not many more: it is when rows are moved that a disk without room
+/// shows.
+const WORTH_MOVING: usize = 10;
 
 /// How often it is looked whether there is room again.
 const PAUSE: Duration = Duration::from_millis(500);
