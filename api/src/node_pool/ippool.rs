@@ -147,6 +147,10 @@ mod tests {
         assert_eq!(pool(&spec(), &json!([])).view("host-a", None), View::NotHere);
     }
 
+    fn excluded_of(pool: &NodePool) -> Vec<String> {
+        pool.exclusions.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn overlapping_exclusions_of_both_kinds_are_merged() {
         let mut spec = spec();
@@ -154,13 +158,7 @@ mod tests {
                                     {"startIP": "192.168.0.15", "endIP": "192.168.0.16"}]);
         spec["perNodeExclusions"] = json!([{"startIndex": 0, "endIndex": 10}]);
         let mine = current(&pool(&spec, &host_a()), None);
-        assert_eq!(
-            mine.exclusions
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
-            ["192.168.0.1-192.168.0.20"]
-        );
+        assert_eq!(excluded_of(&mine), ["192.168.0.1-192.168.0.20"]);
         assert_eq!(mine.available().len(), 4);
     }
 
@@ -173,10 +171,7 @@ mod tests {
             {"startIndex": 60, "endIndex": 70}]);
         let mine = current(&pool(&spec, &host_a()), None);
         assert_eq!(
-            mine.exclusions
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
+            excluded_of(&mine),
             ["192.168.0.4-192.168.0.5", "192.168.0.21-192.168.0.24"]
         );
     }
