@@ -84,7 +84,7 @@ impl Client<'_> {
             .map_err(|error| Failure::not_reached(self.target, &error))?;
         let mut request = Request::new(message);
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        let call = http2::with(connection.io(), async |http2| {
+        let call = http2::with(connection.clone(), async |http2| {
             method(
                 IpamServiceClient::with_origin(http2, Uri::from_static(ORIGIN)),
                 request,

@@ -23,18 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::target::Target;
 
-/// An open connection.
-#[derive(Debug)]
+/// An open connection. Clones share it: one is for the protocol, which reads and writes, one for [`Connection::run`].
+#[derive(Clone, Debug)]
 pub(crate) struct Connection {
     stream: Rc<Stream>,
     /// What is to be written goes out at once when there is nothing to do but wait: with a small request, in one piece.
-    unsent: Rc<RefCell<Vec<u8>>>,
-}
-
-/// The side of a [`Connection`] that a protocol reads and writes.
-#[derive(Debug)]
-pub(crate) struct Io {
-    stream: Rc<Stream>,
     unsent: Rc<RefCell<Vec<u8>>>,
 }
 
@@ -55,14 +48,6 @@ impl Connection {
             stream: Rc::new(stream),
             unsent: Rc::default(),
         })
-    }
-
-    /// What a protocol uses. Only what [`Connection::run`] runs gets anywhere with it.
-    pub(crate) fn io(&self) -> Io {
-        Io {
-            stream: self.stream.clone(),
-            unsent: self.unsent.clone(),
-        }
     }
 
     /// Runs `future`, which waits for nothing but this connection, until it is ready, or `None` at `deadline`.
@@ -137,7 +122,7 @@ impl AsFd for Stream {
     }
 }
 
-impl AsyncRead for Io {
+impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -156,7 +141,7 @@ impl AsyncRead for Io {
     }
 }
 
-impl AsyncWrite for Io {
+impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.unsent.borrow_mut().extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))

@@ -12,23 +12,26 @@ use tonic::Status;
 use tonic::body::Body as RequestBody;
 use tonic::codegen::{Bytes, Service};
 
-use crate::connection::Io;
+use crate::connection::Connection;
 
 /// Sends requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Http2(SendRequest<Bytes>);
 
-/// Makes `call` on a connection that uses `io`.
-pub(crate) async fn with<T>(io: Io, call: impl AsyncFnOnce(Http2) -> Result<T, Status>) -> Result<T, Status> {
-    let (sender, connection) = client::handshake(io)
+/// Makes `call` on `connection`. Only what [`Connection::run`] runs gets anywhere with it.
+pub(crate) async fn with<T>(
+    connection: Connection,
+    call: impl AsyncFnOnce(Http2) -> Result<T, Status>,
+) -> Result<T, Status> {
+    let (sender, protocol) = client::handshake(connection)
         .await
         .map_err(|error| Status::from_error(error.into()))?;
-    let mut connection = pin!(connection);
+    let mut protocol = pin!(protocol);
     let mut call = pin!(call(Http2(sender)));
     let mut ended = false;
     let outcome = std::future::poll_fn(|context| {
         // A connection that ended has told the call so, with the reason.
-        ended = ended || connection.as_mut().poll(context).is_ready();
+        ended = ended || protocol.as_mut().poll(context).is_ready();
         call.as_mut().poll(context)
     });
     outcome.await
