@@ -1,6 +1,7 @@
 //! How a pool is named in stores and messages.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,25 +34,25 @@ impl fmt::Display for PoolKind {
 const CIDR_POOL_PREFIX: &str = "cidrpool/";
 
 /// A pool's name and kind in one text, contract B.9: an IPPool's name alone, `cidrpool/<name>` for a CIDRPool. No name
-/// of an object holds a slash, so the two never meet.
+/// of an object holds a slash, so the two never meet. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PoolKey(String);
+pub struct PoolKey(Arc<str>);
 
 impl PoolKey {
     /// The key of the pool `name`.
     #[must_use]
     pub fn new(kind: PoolKind, name: &str) -> Self {
         Self(match kind {
-            PoolKind::IpPool => name.to_owned(),
-            PoolKind::CidrPool => format!("{CIDR_POOL_PREFIX}{name}"),
+            PoolKind::IpPool => name.into(),
+            PoolKind::CidrPool => format!("{CIDR_POOL_PREFIX}{name}").into(),
         })
     }
 
     /// The key that a store holds as `text`.
     #[must_use]
     pub fn from_text(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 
     /// The text that stands in stores.

@@ -55,7 +55,9 @@ pub(crate) fn journal_entry(input: &[u8]) {
     let encoded = entry.encode().unwrap();
     assert_eq!(Entry::decode(&encoded).unwrap(), entry);
     assert!(
-        !entry.stamp.is_before(&entry.stamp, "this boot"),
+        !entry
+            .stamp
+            .is_after(&entry.stamp.boot_id, entry.stamp.boottime_ns, "this boot"),
         "it releases what was reserved after it began"
     );
     let call = ReleaseCall::from(&entry);

@@ -57,7 +57,7 @@ mod tests {
         let clock = BootClock::new().unwrap();
         let (first, second) = (clock.stamp(), clock.stamp());
         assert!(!first.boot_id.is_empty() && !first.boot_id.contains('\n'));
-        assert!(!second.is_before(&first, clock.boot_id()));
+        assert!(!first.is_after(&second.boot_id, second.boottime_ns, clock.boot_id()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api::pool_key::PoolKey;
 use ipnet::IpNet;
@@ -38,6 +39,32 @@ pub struct Pod {
     pub namespace: String,
 }
 
+/// When a reservation was made: a [`Stamp`], of which a node keeps many. Those of one boot can share its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The boot's id. Empty where it isn't known.
+    pub boot_id: Arc<str>,
+    /// See [`Stamp::boottime_ns`].
+    pub boottime_ns: u64,
+}
+
+impl Made {
+    /// Whether it certainly lies before `moment`, see [`Stamp::is_after`].
+    #[must_use]
+    pub fn is_before(&self, moment: &Stamp, current_boot_id: &str) -> bool {
+        moment.is_after(&self.boot_id, self.boottime_ns, current_boot_id)
+    }
+}
+
+impl From<&Stamp> for Made {
+    fn from(stamp: &Stamp) -> Self {
+        Self {
+            boot_id: stamp.boot_id.as_str().into(),
+            boottime_ns: stamp.boottime_ns,
+        }
+    }
+}
+
 /// One address, reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -58,7 +85,7 @@ pub struct Reservation {
     /// When it was made, RFC 3339 with nanoseconds. For people and for export; nothing here is decided by it.
     pub created: String,
     /// When it was made, on the clock that orders it against DELs: not after its commit.
-    pub stamp: Stamp,
+    pub made: Made,
     /// Whether its pod was ever seen in the API.
     pub pod_seen: bool,
 }

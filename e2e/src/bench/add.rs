@@ -3,9 +3,7 @@
 mod rounds;
 mod syscalls;
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::task;
 
 use super::Scale;
@@ -36,13 +34,12 @@ struct Contenders<'a> {
 pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
     let mut filled = Filled::start(bed).await?;
     let node = filled.node;
-    let folder = bed.cluster()?.folder.join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    let floor = Floor::start(bed).await?;
     let mut contenders = Contenders {
-        floor: Floor::start(&folder).await?,
-        plugin: Plugin::nv_ipam(bed, node, &folder)?,
+        plugin: Plugin::nv_ipam(bed, node, &floor.folder)?,
         daemon: &node.daemon.service,
-        peer: HostLocal::new(bed, node, &folder)?,
+        peer: HostLocal::new(bed, node, &floor.folder)?,
+        floor,
     };
     let mut report = Report::new();
     for &fill in scale.pick(&[0, 1_000, 5_000, 10_000, 60_000][..], &[0, 1_000, 10_000]) {
@@ -66,7 +63,7 @@ pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
         }
     }
     let mut tables = report.tables();
-    tables.push(syscalls::count(&contenders, &folder).await?);
+    tables.push(syscalls::count(&contenders).await?);
     contenders.floor.stop().await?;
     Ok(tables)
 }

@@ -1,13 +1,14 @@
 //! The floor of a call: a program that only asks a socket, and one that only answers after a flush. See `e2e/floor`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::caller;
+use crate::bed::Bed;
 use crate::ours;
 use crate::service::{Place, Service};
 use crate::wait;
@@ -15,6 +16,8 @@ use crate::wait;
 /// Both programs; the one that answers is running.
 #[derive(Debug)]
 pub(super) struct Floor {
+    /// On the disk that is measured; whoever measures can have files of their own there.
+    pub(super) folder: PathBuf,
     /// The program that asks.
     program: PathBuf,
     /// Where the other one listens.
@@ -24,8 +27,10 @@ pub(super) struct Floor {
 }
 
 impl Floor {
-    /// Builds both as the plugin is built, and starts the echo, whose file is in `folder`: on the disk that is measured.
-    pub(super) async fn start(folder: &Path) -> Result<Self> {
+    /// Builds both as the plugin is built, and starts the echo in a folder beside the node's store.
+    pub(super) async fn start(bed: &Bed) -> Result<Self> {
+        let folder = bed.cluster()?.folder.join("bench");
+        fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
         let built = ours::build_static("floor", "shim").await?;
         let named = |name: &str| {
             let path = built
@@ -39,7 +44,8 @@ impl Floor {
         let floor = Self {
             program: named("floor")?,
             socket,
-            echo: Service::new("floor-echo", Place::Host, folder, argv.to_vec()),
+            echo: Service::new("floor-echo", Place::Host, &folder, argv.to_vec()),
+            folder,
         };
         floor.echo.start().await?;
         wait::until("the echo to listen", wait::USUAL, async || {

@@ -26,9 +26,7 @@ const PROGRAMS: [(&str, u64); 3] = [
 ];
 
 pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
-    let folder = bed.cluster()?.folder.join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
-    let floor = Floor::start(&folder).await?;
+    let floor = Floor::start(bed).await?;
     let mut filled = Filled::start(bed).await?;
     let idle = scale.pick(Duration::from_secs(60), Duration::from_secs(3));
     let mut table = Table::new(

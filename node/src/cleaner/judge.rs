@@ -140,8 +140,8 @@ impl Judge {
     /// (made by hand, by a DRA driver, under another name) its absence says nothing. A reservation that doesn't say its
     /// boot may be of this one.
     fn outlived_its_pod(&self, reservation: &Reservation) -> bool {
-        let boot_id = &reservation.stamp.boot_id;
-        reservation.pod_seen || (!boot_id.is_empty() && *boot_id != self.boot_id)
+        let boot_id = &reservation.made.boot_id;
+        reservation.pod_seen || (!boot_id.is_empty() && **boot_id != *self.boot_id)
     }
 }
 

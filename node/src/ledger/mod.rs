@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     /// Adds a reservation that the store holds.
-    pub fn insert(&mut self, reservation: Reservation) -> Result<(), Conflict> {
+    pub fn insert(&mut self, mut reservation: Reservation) -> Result<(), Conflict> {
         let conflict = |first, what| Conflict {
             first,
             second: reservation.id,
@@ -171,11 +171,20 @@ impl Ledger {
                 ),
             ));
         }
-        let pool = self.pools.entry(reservation.pool.clone()).or_default();
+        let pool = self.pools.entry(reservation.pool.clone());
+        let key = pool.key().clone();
+        let pool = pool.or_default();
         if let Some(&other) = pool.reserved.get(&reservation.address) {
             return Err(conflict(other, format!("address {}", reservation.address)));
         }
         pool.take(reservation.address, reservation.id);
+        // Texts that many have alike are in memory once.
+        reservation.pool = key;
+        if let Some((_, newest)) = self.reservations.last_key_value()
+            && newest.made.boot_id == reservation.made.boot_id
+        {
+            reservation.made.boot_id = newest.made.boot_id.clone();
+        }
         let hash = self.hasher.hash_one(&reservation.owner);
         self.owners.insert((hash, reservation.id));
         self.reservations.insert(reservation.id, Arc::new(reservation));
@@ -260,7 +269,7 @@ impl Ledger {
     #[must_use]
     pub fn released_late_by(&self, call: &ReleaseCall, stamp: &Stamp, boot_id: &str) -> Vec<RowId> {
         let mut rows = self.released_by(call);
-        rows.retain(|id| self.get(*id).is_some_and(|r| r.stamp.is_before(stamp, boot_id)));
+        rows.retain(|id| self.get(*id).is_some_and(|r| r.made.is_before(stamp, boot_id)));
         rows
     }
 

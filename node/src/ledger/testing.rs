@@ -8,13 +8,12 @@ use api::pool_key::{PoolKey, PoolKind};
 use api::range::{Family, Range, number};
 use api::subnet::Subnet;
 use ipnet::IpNet;
-use rpc::journal::Stamp;
 use serde_json::json;
 
 use super::{Ledger, allocate};
 use crate::call::{AllocateCall, ReleaseCall, Wish};
 use crate::refusal::Refusal;
-use crate::reservation::{Grant, Owner, Pod, Reservation, RowId};
+use crate::reservation::{Grant, Made, Owner, Pod, Reservation, RowId};
 use crate::table::{Knowledge, Table};
 
 pub(crate) fn key(name: &str) -> PoolKey {
@@ -100,8 +99,8 @@ pub(crate) fn reservation(id: i64, pool: &PoolKey, family: Family, n: u128, owne
         device_id: String::new(),
         network: "mynet".to_owned(),
         created: String::new(),
-        stamp: Stamp {
-            boot_id: "boot".to_owned(),
+        made: Made {
+            boot_id: "boot".into(),
             boottime_ns: u64::try_from(id).unwrap(),
         },
         pod_seen: false,

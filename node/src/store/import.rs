@@ -114,7 +114,7 @@ pub(super) fn reservations(store: &GoStore, now: &Now) -> Vec<(Reservation, Stri
                 device_id: entry.device_id.clone(),
                 network: String::new(),
                 created: entry.created.clone(),
-                stamp: now.stamp(created),
+                made: (&now.stamp(created)).into(),
                 pod_seen: false,
             };
             (reservation, entry.pool_config.clone())

@@ -4,13 +4,12 @@ use std::net::IpAddr;
 
 use api::node_pool::NodePool;
 use api::pool_key::PoolKey;
-use rpc::journal::Stamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::schema::TABLE_KNOWN;
 use crate::ledger::{Conflict, Ledger};
-use crate::reservation::{Owner, Pod, Reservation, RowId};
+use crate::reservation::{Made, Owner, Pod, Reservation, RowId};
 use crate::table::{Knowledge, Table};
 
 /// Why the rows of a store make no ledger.
@@ -90,8 +89,8 @@ pub(super) fn insert(
             reservation.device_id,
             reservation.network,
             reservation.created,
-            reservation.stamp.boot_id,
-            reservation.stamp.boottime_ns.cast_signed(),
+            reservation.made.boot_id,
+            reservation.made.boottime_ns.cast_signed(),
             reservation.pod_seen,
             pool_config,
         ])?;
@@ -175,7 +174,7 @@ fn reservation(row: &Row<'_>) -> rusqlite::Result<Reservation> {
         device_id: row.get(8)?,
         network: row.get(9)?,
         created: row.get(10)?,
-        stamp: Stamp {
+        made: Made {
             boot_id: row.get(11)?,
             boottime_ns: row.get::<_, i64>(12)?.cast_unsigned(),
         },

@@ -87,7 +87,7 @@ impl<'a> Transaction<'a> {
                 device_id: call.device_id.clone(),
                 network: call.network.clone(),
                 created: (*created).to_owned(),
-                stamp: (*stamp).clone(),
+                made: (*stamp).into(),
                 pod_seen: false,
             });
         }

@@ -20,7 +20,7 @@ use crate::wait;
 const CALLS: usize = 100;
 
 /// Counts with strace, if it is there.
-pub(super) async fn count(contenders: &Contenders<'_>, folder: &Path) -> Result<Table> {
+pub(super) async fn count(contenders: &Contenders<'_>) -> Result<Table> {
     let mut table = Table::new(
         "system calls of one call",
         &["side", "ADD", "DEL", "floor", "ADD x floor"],
@@ -29,16 +29,16 @@ pub(super) async fn count(contenders: &Contenders<'_>, folder: &Path) -> Result<
         table.remark("Left out: there is no `strace` in PATH.");
         return Ok(table);
     };
-    let tracer = Tracer {
-        strace: strace.to_string_lossy().into_owned(),
-        folder,
-    };
     let Contenders {
         floor,
         plugin,
         daemon,
         ..
     } = contenders;
+    let tracer = Tracer {
+        strace: strace.to_string_lossy().into_owned(),
+        folder: &floor.folder,
+    };
     let container = |number| Container::new("traced", number);
     let mut row = |side: &str, [add, del, floor]: [f64; 3]| {
         let figures = [add, del, floor].map(|count| format!("{count:.0}"));

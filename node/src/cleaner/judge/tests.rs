@@ -1,10 +1,9 @@
 use api::pool_key::{PoolKey, PoolKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
-use rpc::journal::Stamp;
 
 use super::*;
-use crate::reservation::{Owner, Pod};
+use crate::reservation::{Made, Owner, Pod};
 
 const NOW: &str = "this-boot";
 
@@ -25,8 +24,8 @@ fn reservation(id: i64, pod: &str, uid: &str) -> Reservation {
         device_id: String::new(),
         network: String::new(),
         created: String::new(),
-        stamp: Stamp {
-            boot_id: NOW.to_owned(),
+        made: Made {
+            boot_id: NOW.into(),
             boottime_ns: 1,
         },
         pod_seen: true,
@@ -150,13 +149,13 @@ fn a_pod_never_seen_in_an_earlier_boot_is_released() {
         pod_seen: false,
         ..reservation(1, "web", "u1")
     };
-    old.stamp.boot_id = "earlier-boot".to_owned();
+    old.made.boot_id = "earlier-boot".into();
     assert_eq!(released_at(&mut judge(), &old, &nobody(), 9), Some(4));
     assert_eq!(
         released_at(&mut judge(), &old, &there("web", api_pod("u1", &[])), 9),
         None
     );
-    old.stamp.boot_id = String::new();
+    old.made.boot_id = "".into();
     assert_eq!(
         released_at(&mut judge(), &old, &nobody(), 9),
         None,
@@ -236,7 +235,7 @@ proptest! {
                 let mut reservation = reservation(id, &format!("pod-{row}"), "u");
                 reservation.pod_seen = seen[row];
                 if old[row] {
-                    reservation.stamp.boot_id = "earlier-boot".to_owned();
+                    reservation.made.boot_id = "earlier-boot".into();
                 }
                 if found {
                     evidence.add(pod_name(&reservation).unwrap(), api_pod("u", &[]));

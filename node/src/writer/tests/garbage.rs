@@ -31,7 +31,7 @@ async fn what_was_being_reserved_when_a_gc_began_is_not_judged() {
     drop((let_go, reached));
     adding.await.unwrap();
     let held = core.writer.reservations().await.unwrap();
-    assert!(held[0].stamp.is_before(&began, clock.boot_id()));
+    assert!(held[0].made.is_before(&began, clock.boot_id()));
     assert_eq!(core.writer.garbage(gc(began)).await, Ok(Vec::new()));
     let covered = core.writer.garbage(gc(clock.stamp())).await.unwrap();
     assert_eq!(containers(&covered), ["a"]);
