@@ -63,6 +63,6 @@ pub(crate) fn journal_entry(input: &[u8]) {
     let call = ReleaseCall::from(&entry);
     assert_eq!(
         (call.owner.container, call.owner.interface),
-        (entry.container_id, entry.interface_name)
+        (entry.container_id, entry.interface_name.into())
     );
 }

@@ -140,7 +140,7 @@ fn owner(container: &str) -> Owner {
     // As long as a container's id is.
     Owner {
         container: format!("{container:0>64}"),
-        interface: "net1".to_owned(),
+        interface: "net1".into(),
     }
 }
 
@@ -151,7 +151,7 @@ fn add(container: &str) -> AllocateCall {
         pod: Pod {
             uid: "0b5e7f3a-6f0e-4a53-9d4b-3f1d7c1c2a10".to_owned(),
             name: container.to_owned(),
-            namespace: "default".to_owned(),
+            namespace: "default".into(),
         },
         device_id: String::new(),
         network: "mynet".to_owned(),

@@ -72,7 +72,7 @@ impl AllocateCall {
             pod: Pod {
                 uid: metadata.k8s_pod_uid,
                 name: metadata.k8s_pod_name,
-                namespace: metadata.k8s_pod_namespace,
+                namespace: metadata.k8s_pod_namespace.into(),
             },
             device_id: metadata.device_id,
             network: parameters.network_name,
@@ -118,7 +118,7 @@ impl From<&Entry> for ReleaseCall {
             network: entry.network_name.clone(),
             owner: Owner {
                 container: entry.container_id.clone(),
-                interface: entry.interface_name.clone(),
+                interface: entry.interface_name.as_str().into(),
             },
         }
     }
@@ -149,7 +149,7 @@ fn required<'a>(field: &str, value: &'a str) -> Result<&'a str, Refusal> {
 fn owner(parameters: &IpamParameters) -> Result<Owner, Refusal> {
     Ok(Owner {
         container: required("parameters.cni_containerid", &parameters.cni_containerid)?.to_owned(),
-        interface: required("parameters.cni_ifname", &parameters.cni_ifname)?.to_owned(),
+        interface: required("parameters.cni_ifname", &parameters.cni_ifname)?.into(),
     })
 }
 

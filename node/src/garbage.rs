@@ -42,7 +42,7 @@ impl GarbageCall {
             }
             Ok(Owner {
                 container: attachment.cni_containerid,
-                interface: attachment.cni_ifname,
+                interface: attachment.cni_ifname.into(),
             })
         };
         Ok(Self {
@@ -61,7 +61,7 @@ impl GarbageCall {
     /// [`GarbageCall::began`].
     #[must_use]
     pub fn covers(&self, reservation: &Reservation, newest: RowId) -> bool {
-        reservation.network == self.network
+        *reservation.network == *self.network
             && reservation.id <= newest
             && !self.live.contains(&reservation.owner)
     }
@@ -94,7 +94,7 @@ mod tests {
         let call = GarbageCall::parse(request()).unwrap();
         let covers = |id, container: &str, network: &str| {
             let mut row = reservation(id, &key("p"), Family::V4, 1, owner(container));
-            row.network = network.to_owned();
+            row.network = network.into();
             call.covers(&row, RowId(7))
         };
         assert!(covers(7, "dead", "mynet"));
@@ -103,7 +103,7 @@ mod tests {
         assert!(!covers(7, "dead", "other"));
         assert!(!covers(7, "dead", ""), "nobody knows whose it is");
         let mut other_interface = reservation(7, &key("p"), Family::V4, 1, owner("alive"));
-        other_interface.owner.interface = "net2".to_owned();
+        other_interface.owner.interface = "net2".into();
         assert!(call.covers(&other_interface, RowId(7)));
     }
 

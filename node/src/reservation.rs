@@ -25,7 +25,7 @@ pub struct Owner {
     /// CNI_CONTAINERID.
     pub container: String,
     /// CNI_IFNAME.
-    pub interface: String,
+    pub interface: Arc<str>,
 }
 
 /// The pod that an address is for, as the plugin was told.
@@ -36,10 +36,10 @@ pub struct Pod {
     /// Name of the pod.
     pub name: String,
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
 }
 
-/// When a reservation was made: a [`Stamp`], of which a node keeps many. Those of one boot can share its id.
+/// When a reservation was made: a [`Stamp`] to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     /// The boot's id. Empty where it isn't known.
@@ -65,7 +65,7 @@ impl From<&Stamp> for Made {
     }
 }
 
-/// One address, reserved.
+/// One address, reserved. What nothing is decided by is in the store only. Texts that many have alike can be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     /// Its row in the store.
@@ -78,12 +78,8 @@ pub struct Reservation {
     pub owner: Owner,
     /// The pod it is for; its fields may be empty in reservations of other programs.
     pub pod: Pod,
-    /// PCI address of the device that the interface uses; may be empty.
-    pub device_id: String,
     /// The CNI network that asked for it; empty if the plugin didn't say.
-    pub network: String,
-    /// When it was made, RFC 3339 with nanoseconds. For people and for export; nothing here is decided by it.
-    pub created: String,
+    pub network: Arc<str>,
     /// When it was made, on the clock that orders it against DELs: not after its commit.
     pub made: Made,
     /// Whether its pod was ever seen in the API.

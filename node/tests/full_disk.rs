@@ -55,7 +55,7 @@ fn table() -> Vec<NodePool> {
 fn owner(n: usize) -> Owner {
     Owner {
         container: format!("{n:064}"),
-        interface: "net1".to_owned(),
+        interface: "net1".into(),
     }
 }
 
@@ -66,7 +66,7 @@ async fn add(writer: &Writer, n: usize) -> Result<(), Refusal> {
         pod: Pod {
             uid: String::new(),
             name: "web".to_owned(),
-            namespace: "default".to_owned(),
+            namespace: "default".into(),
         },
         device_id: String::new(),
         network: "mynet".to_owned(),
@@ -149,7 +149,7 @@ async fn addresses_are_released_though_not_one_byte_is_left() {
     // Nor do the commands need more than was kept for a start.
     eat_everything(&disk.join("commands"));
     let released = store::release(&disk.join("store"), &held.pool, held.address).unwrap();
-    assert_eq!(released.unwrap().id, held.id);
+    assert_eq!(released.unwrap().reservation.id, held.id);
     assert!(disk.join("store.reserve").exists());
     fs::remove_file(disk.join("commands")).unwrap();
 

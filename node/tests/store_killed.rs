@@ -32,7 +32,7 @@ fn go_store() -> GoStore {
         let entry = GoEntry {
             owner: Owner {
                 container: format!("container-{n}"),
-                interface: "net1".to_owned(),
+                interface: "net1".into(),
             },
             address: std::net::Ipv4Addr::from_bits(0x0a00_0001 + n).into(),
             pod: Pod::default(),

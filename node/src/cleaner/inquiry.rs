@@ -1,6 +1,5 @@
 //! Asks for the pods of reservations.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,18 +54,27 @@ pub enum InquiryError {
 impl Inquiry {
     /// All pods of `reservations` that there are, or nothing.
     pub async fn gather(&self, reservations: &[Arc<Reservation>]) -> Result<Evidence, InquiryError> {
-        let mut evidence: Evidence = reservations
-            .iter()
-            .filter_map(|reservation| judge::pod_name(reservation))
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .filter_map(|name| self.pods.get(&name).map(|pod| (name, pod)))
-            .collect();
-        let missing: BTreeSet<PodName> = reservations
-            .iter()
-            .filter(|reservation| !evidence.has_pod_of(reservation))
-            .filter_map(|reservation| judge::pod_name(reservation))
-            .collect();
+        let mut evidence = Evidence::default();
+        // Pod by pod, each looked up once, and without a copy of every name: there can be many.
+        let mut by_pod: Vec<&Reservation> = reservations.iter().map(AsRef::as_ref).collect();
+        by_pod.sort_unstable_by(|a, b| pod_of(a).cmp(&pod_of(b)));
+        let mut missing = Vec::new();
+        for of_one in by_pod.chunk_by(|a, b| pod_of(a) == pod_of(b)) {
+            let Some(name) = judge::pod_name(of_one[0]) else {
+                continue;
+            };
+            let pod = self.pods.get(&name);
+            if !pod
+                .as_ref()
+                .is_some_and(|pod| of_one.iter().all(|r| pod.is_of(r)))
+            {
+                missing.push(of_one[0]);
+            }
+            if let Some(pod) = pod {
+                evidence.add(name, pod);
+            }
+        }
+        let missing = missing.into_iter().filter_map(judge::pod_name);
         let mut answers = stream::iter(missing)
             .map(|name| self.ask(name))
             .buffer_unordered(AT_A_TIME);
@@ -89,6 +97,10 @@ impl Inquiry {
         };
         Ok((name, pod))
     }
+}
+
+fn pod_of(reservation: &Reservation) -> (&str, &str) {
+    (&reservation.pod.namespace, &reservation.pod.name)
 }
 
 impl InquiryError {

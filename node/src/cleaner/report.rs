@@ -11,9 +11,8 @@ macro_rules! say {
             pod = format_args!("{}/{}", $reservation.pod.namespace, $reservation.pod.name),
             pod_uid = $reservation.pod.uid,
             container = $reservation.owner.container,
-            interface = $reservation.owner.interface,
-            network = $reservation.network,
-            created = $reservation.created,
+            interface = &*$reservation.owner.interface,
+            network = &*$reservation.network,
             $($text)+
         )
     };
@@ -65,7 +64,7 @@ mod tests {
             text.ends_with("ipam-node store release --pool cidrpool/rail --address 10.0.0.7"),
             "{text}"
         );
-        reservation.network = String::new();
+        reservation.network = "".into();
         let text = why_it_stays(&reservation);
         assert!(text.contains("until its DEL or a restart"), "{text}");
     }

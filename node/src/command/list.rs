@@ -9,7 +9,7 @@ use api::range::number;
 use serde::Serialize;
 
 use crate::reservation::Reservation;
-use crate::store::Content;
+use crate::store::{Content, Stored};
 
 /// One reservation, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,24 +42,22 @@ pub(super) fn rows(content: Content) -> Vec<Row> {
     let mut rows: Vec<Row> = content
         .reservations
         .into_iter()
-        .map(|reservation| row(table.get(&reservation.pool), reservation))
+        .map(|stored| row(table.get(&stored.reservation.pool), stored))
         .collect();
     rows.sort_by(|a, b| (&a.pool, a.address).cmp(&(&b.pool, b.address)));
     rows
 }
 
-fn row(pool: Option<&NodePool>, reservation: Reservation) -> Row {
+fn row(pool: Option<&NodePool>, stored: Stored) -> Row {
     let Reservation {
         pool: key,
         address,
         owner,
         pod,
-        device_id,
         network,
-        created,
         pod_seen,
         ..
-    } = reservation;
+    } = stored.reservation;
     Row {
         index: pool
             .map(|pool| pool.range)
@@ -67,15 +65,15 @@ fn row(pool: Option<&NodePool>, reservation: Reservation) -> Row {
             .map(|range| number(address) - number(range.first())),
         pool: key.as_str().to_owned(),
         address,
-        pod_namespace: pod.namespace,
+        pod_namespace: pod.namespace.to_string(),
         pod_name: pod.name,
         pod_uid: pod.uid,
         pod_seen,
         container: owner.container,
-        interface: owner.interface,
-        device_id,
-        network,
-        created,
+        interface: owner.interface.to_string(),
+        device_id: stored.device_id,
+        network: network.to_string(),
+        created: stored.created,
     }
 }
 

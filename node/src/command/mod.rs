@@ -16,7 +16,7 @@ use process::Fatal;
 
 use crate::bind_address::BindAddress;
 use crate::journal::Journal;
-use crate::store::{self, InPlace, StoreLock};
+use crate::store::{self, InPlace, StoreLock, Stored};
 
 /// What ipam-node does instead of serving.
 #[derive(Clone, Debug, Subcommand)]
@@ -147,7 +147,10 @@ fn export_in_place(store_file: &Path, bind_address: &str) -> Result<(), Fatal> {
 impl Release {
     fn run(self, store_file: &Path) -> Result<(), Fatal> {
         let pool = PoolKey::from_text(self.pool);
-        let Some(released) = store::release(store_file, &pool, self.address)? else {
+        let Some(Stored {
+            reservation, created, ..
+        }) = store::release(store_file, &pool, self.address)?
+        else {
             return Err(format!(
                 "{} is not reserved in pool {}; `ipam-node store list` prints what is",
                 self.address,
@@ -157,13 +160,13 @@ impl Release {
         };
         print(&format!(
             "released {} of pool {}: pod {}/{}, container {}, interface {}, reserved {}\n",
-            released.address,
+            reservation.address,
             pool.as_str(),
-            released.pod.namespace,
-            released.pod.name,
-            released.owner.container,
-            released.owner.interface,
-            released.created
+            reservation.pod.namespace,
+            reservation.pod.name,
+            reservation.owner.container,
+            reservation.owner.interface,
+            created
         ))
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn entry(container: &str, interface: &str, address: &str) -> GoEntry 
     GoEntry {
         owner: Owner {
             container: container.to_owned(),
-            interface: interface.to_owned(),
+            interface: interface.into(),
         },
         address: address.parse().unwrap(),
         pod: Pod::default(),
@@ -48,9 +48,16 @@ prop_compose! {
         released in option::of("2026-.*"),
     ) -> GoEntry {
         GoEntry {
-            owner: Owner { container, interface },
+            owner: Owner {
+                container,
+                interface: interface.into(),
+            },
             address: address.to_canonical(),
-            pod: Pod { uid, name, namespace },
+            pod: Pod {
+                uid,
+                name,
+                namespace: namespace.into(),
+            },
             device_id,
             created,
             pool_config,

@@ -118,13 +118,13 @@ fn parse_entry(name: &str, wire: Entry) -> Result<GoEntry, EntryProblem> {
     let entry = GoEntry {
         owner: Owner {
             container: wire.container_id,
-            interface: wire.interface_name,
+            interface: wire.interface_name.into(),
         },
         address,
         pod: Pod {
             uid: wire.metadata.pod_uuid,
             name: wire.metadata.pod_name,
-            namespace: wire.metadata.pod_namespace,
+            namespace: wire.metadata.pod_namespace.into(),
         },
         device_id: wire.metadata.device_id,
         created: wire.metadata.create_time,
@@ -134,7 +134,7 @@ fn parse_entry(name: &str, wire: Entry) -> Result<GoEntry, EntryProblem> {
     if entry.name() != name {
         return Err(EntryProblem::OtherName {
             container: entry.owner.container,
-            interface: entry.owner.interface,
+            interface: entry.owner.interface.to_string(),
         });
     }
     Ok(entry)

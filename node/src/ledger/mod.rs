@@ -8,6 +8,7 @@ mod picker;
 mod pool;
 mod routes;
 mod snapshot;
+mod texts;
 
 #[cfg(test)]
 mod model_tests;
@@ -34,6 +35,7 @@ pub use decide::{Planned, allocate};
 pub use pool::{Counts, Outside};
 
 use pool::Pool;
+use texts::Texts;
 
 /// Two reservations that can't both be.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,7 @@ pub struct Ledger {
     /// Which rows are an owner's, by the owner's hash: names are long, and stand in the reservation already.
     owners: BTreeSet<(u64, RowId)>,
     hasher: RandomState,
+    texts: Texts,
 }
 
 impl Ledger {
@@ -178,13 +181,8 @@ impl Ledger {
             return Err(conflict(other, format!("address {}", reservation.address)));
         }
         pool.take(reservation.address, reservation.id);
-        // Texts that many have alike are in memory once.
         reservation.pool = key;
-        if let Some((_, newest)) = self.reservations.last_key_value()
-            && newest.made.boot_id == reservation.made.boot_id
-        {
-            reservation.made.boot_id = newest.made.boot_id.clone();
-        }
+        self.texts.share(&mut reservation, self.reservations.len());
         let hash = self.hasher.hash_one(&reservation.owner);
         self.owners.insert((hash, reservation.id));
         self.reservations.insert(reservation.id, Arc::new(reservation));
@@ -258,7 +256,7 @@ impl Ledger {
     pub fn released_by(&self, call: &ReleaseCall) -> Vec<RowId> {
         self.held(&call.owner)
             .filter(|r| {
-                call.pools.contains(&r.pool) || (!call.network.is_empty() && r.network == call.network)
+                call.pools.contains(&r.pool) || (!call.network.is_empty() && *r.network == *call.network)
             })
             .map(|r| r.id)
             .collect()

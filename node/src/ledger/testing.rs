@@ -70,7 +70,7 @@ pub(crate) fn neighbours(ranges: &[(String, Range)], excluded: &[Range]) -> Arc<
 pub(crate) fn owner(container: &str) -> Owner {
     Owner {
         container: container.to_owned(),
-        interface: "net1".to_owned(),
+        interface: "net1".into(),
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn add(container: &str, pools: &[&str]) -> AllocateCall {
         pod: Pod {
             uid: String::new(),
             name: container.to_owned(),
-            namespace: "default".to_owned(),
+            namespace: "default".into(),
         },
         device_id: String::new(),
         network: "mynet".to_owned(),
@@ -96,9 +96,7 @@ pub(crate) fn reservation(id: i64, pool: &PoolKey, family: Family, n: u128, owne
         address: family.address(n),
         owner,
         pod: Pod::default(),
-        device_id: String::new(),
-        network: "mynet".to_owned(),
-        created: String::new(),
+        network: "mynet".into(),
         made: Made {
             boot_id: "boot".into(),
             boottime_ns: u64::try_from(id).unwrap(),
@@ -121,7 +119,7 @@ impl Writerless {
             self.made += 1;
             let address = p.grant.address.addr();
             let row = Reservation {
-                network: call.network.clone(),
+                network: call.network.as_str().into(),
                 ..reservation(
                     self.made,
                     &p.grant.pool,

@@ -137,14 +137,15 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<GoStore, Stor
         pool.last_reserved = memory.last_reserved.map(|address| address.to_canonical());
         pool.last_pool_config = memory.last_config.unwrap_or_default();
     }
-    for (reservation, pool_config) in rows::reservations(connection).map_err(failed())? {
+    for stored in rows::reservations(connection).map_err(failed())? {
+        let reservation = stored.reservation;
         let entry = GoEntry {
             owner: reservation.owner,
             address: reservation.address.to_canonical(),
             pod: reservation.pod,
-            device_id: reservation.device_id,
-            created: reservation.created,
-            pool_config,
+            device_id: stored.device_id,
+            created: stored.created,
+            pool_config: stored.pool_config,
             released: None,
         };
         insert(&mut store, reservation.pool, entry, path)?;

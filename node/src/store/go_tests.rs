@@ -98,14 +98,16 @@ fn what_the_go_daemon_held_is_held() {
     assert_eq!(
         (
             escapes.pod.name.as_str(),
-            escapes.pod.namespace.as_str(),
+            &*escapes.pod.namespace,
             escapes.pod.uid.as_str()
         ),
         ("a<b>&cé\u{2028}", "d", "")
     );
-    assert_eq!(escapes.created, "2026-11-24T10:52:07.501610236Z");
-    assert_eq!((escapes.network.as_str(), escapes.pod_seen), ("", false));
+    assert_eq!((&*escapes.network, escapes.pod_seen), ("", false));
     store.close().unwrap();
+    let stored = content(&path).unwrap().reservations;
+    let escapes = stored.iter().find(|s| s.reservation.id == escapes.id).unwrap();
+    assert_eq!(escapes.created, "2026-11-24T10:52:07.501610236Z");
 
     assert_eq!(names(folder.path()), ["store", "store.go.json", "store.reserve"]);
     assert_eq!(

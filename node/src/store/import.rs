@@ -22,7 +22,7 @@ use super::error::StoreError;
 use super::files::Files;
 use super::lock::hold;
 use super::make;
-use super::rows::{self, Memory};
+use super::rows::{self, Memory, Stored};
 use crate::clock::{BootClock, Clock};
 use crate::go_store::{GoEntry, GoStore};
 use crate::reservation::{Reservation, RowId};
@@ -88,12 +88,12 @@ pub(super) fn parse(mut json: &File, path: &Path) -> Result<GoStore, StoreError>
     })
 }
 
-/// The reservations of a Go daemon as ours, in the order in which they were made, and the pool as it was then. What that
-/// daemon had released and only kept back for a while is none.
+/// The reservations of a Go daemon as ours, in the order in which they were made. What that daemon had released and only
+/// kept back for a while is none.
 ///
 /// They are stamped as [`Now::stamp`] says. No network is known of them, so that GC leaves them alone, and no pod of theirs
 /// has been seen.
-pub(super) fn reservations(store: &GoStore, now: &Now) -> Vec<(Reservation, String)> {
+pub(super) fn reservations(store: &GoStore, now: &Now) -> Vec<Stored> {
     let mut entries: Vec<(&PoolKey, &GoEntry, Option<Timestamp>)> = store
         .pools()
         .flat_map(|(key, pool)| pool.entries().map(move |entry| (key, entry)))
@@ -111,13 +111,16 @@ pub(super) fn reservations(store: &GoStore, now: &Now) -> Vec<(Reservation, Stri
                 address: entry.address,
                 owner: entry.owner.clone(),
                 pod: entry.pod.clone(),
-                device_id: entry.device_id.clone(),
-                network: String::new(),
-                created: entry.created.clone(),
+                network: "".into(),
                 made: (&now.stamp(created)).into(),
                 pod_seen: false,
             };
-            (reservation, entry.pool_config.clone())
+            Stored {
+                reservation,
+                device_id: entry.device_id.clone(),
+                created: entry.created.clone(),
+                pool_config: entry.pool_config.clone(),
+            }
         })
         .collect()
 }
@@ -168,11 +171,7 @@ impl Now {
 }
 
 /// Writes into an empty database, in one transaction.
-fn fill(
-    connection: &Connection,
-    store: &GoStore,
-    reservations: &[(Reservation, String)],
-) -> rusqlite::Result<()> {
+fn fill(connection: &Connection, store: &GoStore, reservations: &[Stored]) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     for (key, pool) in store.pools() {
         rows::insert_memory(
@@ -184,8 +183,8 @@ fn fill(
             },
         )?;
     }
-    for (reservation, pool_config) in reservations {
-        rows::insert(&transaction, reservation, pool_config)?;
+    for stored in reservations {
+        rows::insert(&transaction, stored)?;
     }
     transaction.commit()
 }

@@ -33,7 +33,7 @@ pub use error::{Displaced, StoreError};
 pub use export::{InPlace, export_in_place};
 pub use lock::StoreLock;
 pub use reader::{Content, content, go_store, release};
-pub use rows::LoadError;
+pub use rows::{LoadError, Stored};
 pub use transaction::{New, Transaction};
 
 /// An open store. For one thread.

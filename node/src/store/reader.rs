@@ -13,10 +13,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::files::Files;
+use super::rows::Stored;
 use super::transaction::Transaction;
 use super::{export, import, open, room, rows, schema};
 use crate::go_store::GoStore;
-use crate::reservation::Reservation;
 
 /// How long a daemon may take to finish what it writes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Content {
     /// Every reservation, in the order in which they were made.
-    pub reservations: Vec<Reservation>,
+    pub reservations: Vec<Stored>,
     /// This node's pools, as the daemon last knew them. Of a Go daemon's store none are known.
     pub table: Vec<NodePool>,
 }
 
 /// What the store at `path` holds, whichever daemon's it is.
 pub fn content(path: &Path) -> Result<Content, StoreError> {
-    let (rows, table) = match of_go_daemon(path)? {
+    let (reservations, table) = match of_go_daemon(path)? {
         Some(store) => (
             import::reservations(
                 &store,
@@ -45,10 +45,7 @@ pub fn content(path: &Path) -> Result<Content, StoreError> {
             read().map_err(StoreError::sqlite("reading the store", path))
         })?,
     };
-    Ok(Content {
-        reservations: rows.into_iter().map(|(reservation, _)| reservation).collect(),
-        table,
-    })
+    Ok(Content { reservations, table })
 }
 
 /// What the Go daemon would have written in place of the store at `path`, or has written.
@@ -101,7 +98,7 @@ fn must_be_current(connection: &Connection, path: &Path) -> Result<(), StoreErro
 /// A daemon that runs sees it before it next hands out or releases anything.
 ///
 /// Where the disk is full and no daemon runs, it takes the room that was kept for a start, and keeps it again afterwards.
-pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
+pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Stored>, StoreError> {
     let reserve = Files::of(path).reserve();
     let kept = reserve.exists();
     let released = room::with_reserve(&reserve, || release_once(path, pool, address));
@@ -112,20 +109,21 @@ pub fn release(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Re
     released
 }
 
-fn release_once(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
+fn release_once(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<Stored>, StoreError> {
     open::must_be_database(path)?;
     let connection = schema::open(path).map_err(StoreError::sqlite("opening the store", path))?;
     must_be_current(&connection, path)?;
-    let released = || -> rusqlite::Result<Option<Reservation>> {
+    let released = || -> rusqlite::Result<Option<Stored>> {
         schema::configure(&connection)?;
         connection.busy_timeout(PATIENCE)?;
         let transaction = Transaction::begin(&connection)?;
-        let found = rows::reservations(&connection)?
-            .into_iter()
-            .map(|(reservation, _)| reservation)
-            .find(|reservation| reservation.pool == *pool && reservation.address == address);
-        if let Some(reservation) = &found {
-            transaction.delete(reservation.id)?;
+        let found = rows::reservations(&connection)?.into_iter().find(
+            |Stored {
+                 reservation: held, ..
+             }| held.pool == *pool && held.address == address,
+        );
+        if let Some(found) = &found {
+            transaction.delete(found.reservation.id)?;
         }
         transaction.commit()?;
         Ok(found)

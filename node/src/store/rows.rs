@@ -24,9 +24,7 @@ pub enum LoadError {
 }
 
 /// What [`reservation`] reads.
-const COLUMNS: &str =
-    "id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, device_id, network,
-                       created, boot_id, boottime_ns, pod_seen";
+const COLUMNS: &str = "id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, network, boot_id, boottime_ns, pod_seen";
 
 /// Fills a ledger. What a cache knew before this run is [`Knowledge::Persisted`].
 pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
@@ -56,21 +54,38 @@ pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
     Ok(ledger)
 }
 
-/// Every reservation, in the order in which they were made, and the pool as it was then as the Go daemon writes it.
-pub(super) fn reservations(connection: &Connection) -> rusqlite::Result<Vec<(Reservation, String)>> {
+/// A reservation with what only stores have of it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The reservation.
+    pub reservation: Reservation,
+    /// PCI address of the device that the interface uses; may be empty.
+    pub device_id: String,
+    /// When it was made, RFC 3339 with nanoseconds, for people.
+    pub created: String,
+    /// The pool as it was then, as the Go daemon writes it.
+    pub pool_config: String,
+}
+
+/// Every reservation, in the order in which they were made.
+pub(super) fn reservations(connection: &Connection) -> rusqlite::Result<Vec<Stored>> {
     let mut rows = connection.prepare(&format!(
-        "SELECT {COLUMNS}, pool_config FROM reservations ORDER BY id"
+        "SELECT {COLUMNS}, device_id, created, pool_config FROM reservations ORDER BY id"
     ))?;
-    rows.query_map([], |row| Ok((reservation(row)?, row.get(14)?)))?
-        .collect()
+    rows.query_map([], |row| {
+        Ok(Stored {
+            reservation: reservation(row)?,
+            device_id: row.get(12)?,
+            created: row.get(13)?,
+            pool_config: row.get(14)?,
+        })
+    })?
+    .collect()
 }
 
 /// Inserts a reservation with everything that it says.
-pub(super) fn insert(
-    connection: &Connection,
-    reservation: &Reservation,
-    pool_config: &str,
-) -> rusqlite::Result<()> {
+pub(super) fn insert(connection: &Connection, stored: &Stored) -> rusqlite::Result<()> {
+    let reservation = &stored.reservation;
     connection
         .prepare_cached(
             "INSERT INTO reservations (id, pool, address, container, interface, pod_uid, pod_name, pod_namespace,
@@ -86,13 +101,13 @@ pub(super) fn insert(
             reservation.pod.uid,
             reservation.pod.name,
             reservation.pod.namespace,
-            reservation.device_id,
+            stored.device_id,
             reservation.network,
-            reservation.created,
+            stored.created,
             reservation.made.boot_id,
             reservation.made.boottime_ns.cast_signed(),
             reservation.pod_seen,
-            pool_config,
+            stored.pool_config,
         ])?;
     Ok(())
 }
@@ -171,13 +186,11 @@ fn reservation(row: &Row<'_>) -> rusqlite::Result<Reservation> {
             name: row.get(6)?,
             namespace: row.get(7)?,
         },
-        device_id: row.get(8)?,
-        network: row.get(9)?,
-        created: row.get(10)?,
+        network: row.get(8)?,
         made: Made {
-            boot_id: row.get(11)?,
-            boottime_ns: row.get::<_, i64>(12)?.cast_unsigned(),
+            boot_id: row.get(9)?,
+            boottime_ns: row.get::<_, i64>(10)?.cast_unsigned(),
         },
-        pod_seen: row.get(13)?,
+        pod_seen: row.get(11)?,
     })
 }

@@ -84,9 +84,7 @@ impl<'a> Transaction<'a> {
                 address: *address,
                 owner: call.owner.clone(),
                 pod: call.pod.clone(),
-                device_id: call.device_id.clone(),
-                network: call.network.clone(),
-                created: (*created).to_owned(),
+                network: call.network.as_str().into(),
                 made: (*stamp).into(),
                 pod_seen: false,
             });

@@ -76,13 +76,13 @@ fn go_store() -> GoStore {
     let entry = GoEntry {
         owner: Owner {
             container: OLD.container.to_owned(),
-            interface: "net1".to_owned(),
+            interface: "net1".into(),
         },
         address: "10.0.0.1".parse().unwrap(),
         pod: Pod {
             uid: OLD.uid.to_owned(),
             name: OLD.pod.to_owned(),
-            namespace: "default".to_owned(),
+            namespace: "default".into(),
         },
         device_id: String::new(),
         created: "2026-11-24T11:52:07.495344858+01:00".to_owned(),

@@ -14,16 +14,14 @@ fn reservation(id: i64, pod: &str, uid: &str) -> Reservation {
         address: [10, 0, 0, 1].into(),
         owner: Owner {
             container: format!("c{id}"),
-            interface: "net1".to_owned(),
+            interface: "net1".into(),
         },
         pod: Pod {
             uid: uid.to_owned(),
             name: pod.to_owned(),
-            namespace: "default".to_owned(),
+            namespace: "default".into(),
         },
-        device_id: String::new(),
-        network: String::new(),
-        created: String::new(),
+        network: "".into(),
         made: Made {
             boot_id: NOW.into(),
             boottime_ns: 1,
@@ -167,7 +165,7 @@ fn a_pod_never_seen_in_an_earlier_boot_is_released() {
 fn what_names_no_pod_is_not_judged() {
     for (name, namespace) in [("", "default"), ("web", ""), ("", "")] {
         let mut nameless = reservation(1, name, "u1");
-        namespace.clone_into(&mut nameless.pod.namespace);
+        nameless.pod.namespace = namespace.into();
         assert_eq!(released_at(&mut judge(), &nameless, &nobody(), 9), None);
     }
 }
