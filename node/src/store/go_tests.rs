@@ -105,9 +105,6 @@ fn what_the_go_daemon_held_is_held() {
     );
     assert_eq!((&*escapes.network, escapes.pod_seen), ("", false));
     store.close().unwrap();
-    let stored = content(&path).unwrap().reservations;
-    let escapes = stored.iter().find(|s| s.reservation.id == escapes.id).unwrap();
-    assert_eq!(escapes.created, "2026-11-24T10:52:07.501610236Z");
 
     assert_eq!(names(folder.path()), ["store", "store.go.json", "store.reserve"]);
     assert_eq!(
@@ -115,6 +112,9 @@ fn what_the_go_daemon_held_is_held() {
         IN_USE
     );
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let stored = content(&path).unwrap().reservations;
+    let escapes = stored.iter().find(|s| s.reservation.id == escapes.id).unwrap();
+    assert_eq!(escapes.created, "2026-11-24T10:52:07.501610236Z");
 }
 
 #[test]
