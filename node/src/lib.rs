@@ -19,6 +19,7 @@
 
 mod advice;
 pub mod bind_address;
+mod brief;
 pub mod call;
 pub mod cleaner;
 pub mod clock;

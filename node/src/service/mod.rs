@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
+use crate::brief;
 use crate::call::{AllocateCall, CheckCall, ReleaseCall};
 use crate::cleaner::inquiry::Inquiry;
 use crate::metrics::Metrics;
@@ -163,7 +164,7 @@ impl IpamService for Service {
         }
         .await;
         let grants = observed.answer(result.map_err(Status::from), |grants| {
-            grants.iter().map(|grant| grant.address.to_string()).collect()
+            brief::list(grants.iter().map(|grant| grant.address))
         })?;
         Ok(Response::new(AllocateResponse {
             allocations: grants.iter().map(allocation).collect(),
@@ -177,7 +178,7 @@ impl IpamService for Service {
         let parameters = request.into_inner().parameters;
         let observed = Observed::new(&self.metrics, "IsAllocated", Subject::of(parameters.as_ref()));
         let result = async { self.writer.is_allocated(CheckCall::parse(parameters)?).await }.await;
-        observed.answer(result.map_err(Status::from), |()| Vec::new())?;
+        observed.answer(result.map_err(Status::from), |()| String::new())?;
         Ok(Response::new(IsAllocatedResponse {}))
     }
 
@@ -221,7 +222,7 @@ impl IpamService for Service {
         let result = self.writer.can_allocate().await;
         // Whatever the reason, it is not the caller's.
         let result = result.map_err(|refusal: Refusal| Status::unavailable(refusal.to_string()));
-        observed.answer(result, |()| Vec::new())?;
+        observed.answer(result, |()| String::new())?;
         Ok(Response::new(StatusResponse {}))
     }
 }
@@ -236,11 +237,8 @@ fn caller<T>(request: &Request<T>) -> Caller {
     }
 }
 
-fn addresses(released: &[Arc<Reservation>]) -> Vec<String> {
-    released
-        .iter()
-        .map(|reservation| reservation.address.to_string())
-        .collect()
+fn addresses(released: &[Arc<Reservation>]) -> String {
+    brief::list(released.iter().map(|reservation| reservation.address))
 }
 
 fn allocation(grant: &Grant) -> AllocationInfo {

@@ -74,7 +74,7 @@ impl Observed {
     pub(super) fn answer<T>(
         mut self,
         result: Result<T, Status>,
-        addresses: impl FnOnce(&T) -> Vec<String>,
+        addresses: impl FnOnce(&T) -> String,
     ) -> Result<T, Status> {
         self.answered = true;
         self.count(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
@@ -95,7 +95,7 @@ impl Observed {
         let (pools, duration) = (pools.join(","), start.elapsed());
         match &result {
             Ok(answer) => {
-                let addresses = addresses(answer).join(",");
+                let addresses = addresses(answer);
                 let text = match *method {
                     "Allocate" => "reserved",
                     "Deallocate" | "CollectGarbage" if addresses.is_empty() => "nothing to release",

@@ -16,6 +16,7 @@ use process::readiness::Gate;
 
 use super::objects::Objects;
 use super::synced::Synced;
+use crate::brief;
 use crate::ledger::Outside;
 use crate::refusal::Refusal;
 use crate::table::{Change, Table};
@@ -190,19 +191,20 @@ impl TableKeeper {
             if self.outside.get(place) == Some(addresses) {
                 continue;
             }
+            let addresses = brief::list(addresses.iter());
             match place {
                 (pool, Outside::OfNode(node)) => tracing::warn!(
-                    ?addresses,
+                    addresses,
                     "pool {pool}: addresses are reserved here that are now in the range of node {node}, which may hand them \
                      out too; they stay reserved until their pods are gone"
                 ),
                 (pool, Outside::Nobodys) => tracing::info!(
-                    ?addresses,
+                    addresses,
                     "pool {pool}: addresses are reserved that are in no node's range; they were asked for by name, or this \
                      node had another range before"
                 ),
                 (pool, Outside::Unknown) => tracing::warn!(
-                    ?addresses,
+                    addresses,
                     "pool {pool}: addresses are reserved that lie in no range that this node has now; they stay reserved \
                      until their pods are gone"
                 ),
