@@ -158,7 +158,8 @@ impl Daemon {
         );
         let (ready, is_ready) = oneshot::channel::<()>();
         let stop = daemon.server_stop.clone();
-        let serve = service::spawn(
+        // Where the writer is, see there. Reading a pool of megabytes, or asking the API server, keeps no caller waiting.
+        let serving = daemon.writer_end.thread().spawn(service::serve(
             listener,
             service,
             || {
@@ -167,8 +168,8 @@ impl Daemon {
             async move {
                 stop.requested().await;
             },
-        )?;
-        spawn(&mut daemon.server, "the gRPC server", serve);
+        ));
+        spawn(&mut daemon.server, "the gRPC server", async { Ok::<_, Fatal>(serving.await??) });
         if is_ready.await.is_err()
             && let Some(end) = daemon.server.join_next().await
         {

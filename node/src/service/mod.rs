@@ -19,7 +19,6 @@ use rpc::v1::{
     DeallocateRequest, DeallocateResponse, IsAllocatedRequest, IsAllocatedResponse, PoolType, Route,
     StatusRequest, StatusResponse,
 };
-use tokio::runtime;
 use tokio::sync::oneshot;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
@@ -58,12 +57,6 @@ pub enum ServeError {
     /// The server failed.
     #[error("serving gRPC: {0}")]
     Server(#[from] tonic::transport::Error),
-    /// There is no runtime for it.
-    #[error("starting the thread that answers: {0}")]
-    Thread(#[source] io::Error),
-    /// Its thread panicked.
-    #[error("the thread that answers panicked")]
-    Panicked,
 }
 
 /// What the service works with.
@@ -77,27 +70,6 @@ pub struct Service {
     /// So long connections may stay open after the service was told to stop: what runs is finished, and a client that has
     /// nothing to ask need not hang up.
     pub grace: Duration,
-}
-
-/// As [`serve`], on a thread that does nothing else: reading a pool of megabytes, or asking the API server, never keeps a
-/// caller waiting, and a request wakes one thread, not a pool of them. The future is ready when the thread has ended.
-pub fn spawn(
-    listener: Listener,
-    service: Service,
-    ready: impl FnOnce() + Send + 'static,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<impl Future<Output = Result<(), ServeError>>, ServeError> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(ServeError::Thread)?;
-    let (end, ended) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("grpc".to_owned())
-        .spawn(move || {
-            // Nobody may wait for it.
-            let _ = end.send(runtime.block_on(serve(listener, service, ready, stop)));
-        })
-        .map_err(ServeError::Thread)?;
-    Ok(async { ended.await.unwrap_or(Err(ServeError::Panicked)) })
 }
 
 /// Answers on `listener` until `stop`; calls `ready` as soon as clients can connect. After `stop` the kernel refuses whoever

@@ -3,6 +3,9 @@
 //! Requests queue; the thread takes all that wait, applies them in one transaction, commits once and then answers: the
 //! cost of a flush is shared by everyone who waits for one. Before each batch, and at least twice a second, it applies
 //! what the plugin left in the journal.
+//!
+//! Whoever only asks it can run on the same thread ([`Thread`]): a lone request then wakes no other one, which costs as
+//! much as all the work on it, and while a batch is written, what comes in gathers for the next.
 
 mod batch;
 mod caller;
@@ -15,12 +18,15 @@ mod thread;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
+use tokio::runtime::{self, Handle};
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::call::{AllocateCall, CheckCall, ReleaseCall};
 use crate::clock::Clock;
@@ -35,7 +41,7 @@ use crate::table::Table;
 
 use batch::{Batch, Failure, View};
 use queue::{Job, Request};
-use thread::Thread;
+use thread::Loop;
 
 pub use caller::{Caller, Connection};
 
@@ -77,34 +83,80 @@ pub enum Fatal {
     Panicked,
 }
 
-/// The end of the writer thread, to be waited for.
+/// The end of the writer, to be waited for.
 #[derive(Debug)]
-pub struct Ended(Option<oneshot::Receiver<Result<(), Fatal>>>);
+pub struct Ended {
+    end: Option<oneshot::Receiver<Result<(), Fatal>>>,
+    thread: Thread,
+}
 
-/// Starts the writer thread. It runs until [`Writer::stop`], or until every handle is dropped.
+/// The writer's thread, for others who run there. It ends when the writer has ended and the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    runtime: Handle,
+    _in_use: mpsc::Sender<Infallible>,
+}
+
+impl Thread {
+    /// Runs `future` on the thread, by turns with the writer and whoever else is there.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let thread = self.clone();
+        self.runtime.spawn(async move {
+            let output = future.await;
+            drop(thread);
+            output
+        })
+    }
+}
+
+/// Starts the writer on a thread of its own. It runs until [`Writer::stop`], or until every handle is dropped.
 pub fn spawn<C: Clock>(parts: Parts<C>) -> io::Result<(Writer, Ended)> {
-    let (queue, waiting) = sync_channel(MAX_WAITING);
+    let (queue, waiting) = mpsc::channel(MAX_WAITING);
     let (end, ended) = oneshot::channel();
+    let (in_use, mut unused) = mpsc::channel(1);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = Thread {
+        runtime: runtime.handle().clone(),
+        _in_use: in_use,
+    };
     std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
-            let result = Thread::new(parts).run(&waiting);
-            // Nobody may wait for it.
-            let _ = end.send(result);
+            // A task as any other, so that it comes after those that have something for its batch.
+            let writer = runtime.spawn(Loop::new(parts).run(waiting));
+            runtime.block_on(async {
+                // Nobody may wait for it.
+                let _ = end.send(writer.await.unwrap_or(Err(Fatal::Panicked)));
+                // Answers may still have to go out.
+                unused.recv().await
+            })
         })?;
-    Ok((Writer { queue }, Ended(Some(ended))))
+    let ended = Ended {
+        end: Some(ended),
+        thread,
+    };
+    Ok((Writer { queue }, ended))
 }
 
 impl Ended {
-    /// Waits until the thread has ended, and the store is closed and its lock given up. How it ended is said once; after
+    /// Waits until the writer has ended, and the store is closed and its lock given up. How it ended is said once; after
     /// that it is `Ok`. Nothing is lost when this future is dropped.
     pub async fn wait(&mut self) -> Result<(), Fatal> {
-        let Some(ended) = &mut self.0 else {
+        let Some(end) = &mut self.end else {
             return Ok(());
         };
-        let result = ended.await.unwrap_or(Err(Fatal::Panicked));
-        self.0 = None;
+        let result = end.await.unwrap_or(Err(Fatal::Panicked));
+        self.end = None;
         result
+    }
+
+    /// Where the writer runs.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        &self.thread
     }
 }
 
@@ -115,7 +167,7 @@ impl Ended {
 /// answers [`Refusal::Stopping`].
 #[derive(Clone)]
 pub struct Writer {
-    queue: SyncSender<Job>,
+    queue: mpsc::Sender<Job>,
 }
 
 impl Writer {
@@ -209,12 +261,8 @@ impl Writer {
 
     /// Lets the thread finish what was asked before, and end. What is asked later is refused.
     pub async fn stop(&self) {
-        let mut job = Job::Stop;
-        // Only a full queue refuses it, which a thread that lives empties.
-        while let Err(TrySendError::Full(refused)) = self.queue.try_send(job) {
-            job = refused;
-            tokio::task::yield_now().await;
-        }
+        // A writer that has ended needs not be told.
+        let _ = self.queue.send(Job::Stop).await;
     }
 
     async fn write<T, W>(&self, caller: Caller, work: W) -> Result<T, Refusal>
@@ -247,7 +295,7 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(job(reply)).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Overloaded,
-            TrySendError::Disconnected(_) => Refusal::Stopping,
+            TrySendError::Closed(_) => Refusal::Stopping,
         })?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }

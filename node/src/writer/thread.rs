@@ -1,10 +1,11 @@
-//! The loop of the writer thread.
+//! The loop of the writer.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rpc::journal::Entry;
+use tokio::sync::mpsc::Receiver;
+use tokio::time;
 
 use super::batch::{Batch, BatchTime, Failure, Setback, View};
 use super::gauges::AddressGauges;
@@ -27,7 +28,7 @@ const MAX_BATCH: usize = 256;
 /// How long the thread waits for a request before it looks after journal and log.
 const TICK: Duration = Duration::from_millis(500);
 
-pub(super) struct Thread<C> {
+pub(super) struct Loop<C> {
     store: Store,
     ledger: Ledger,
     journal: Option<Journal>,
@@ -40,7 +41,7 @@ pub(super) struct Thread<C> {
     gauges: AddressGauges,
 }
 
-impl<C: Clock> Thread<C> {
+impl<C: Clock> Loop<C> {
     pub(super) fn new(parts: Parts<C>) -> Self {
         let Parts {
             store,
@@ -63,12 +64,13 @@ impl<C: Clock> Thread<C> {
         }
     }
 
-    /// Serves until it is told to stop, or nobody is left to ask.
-    pub(super) fn run(mut self, queue: &Receiver<Job>) -> Result<(), Fatal> {
+    /// Serves until it is told to stop, or nobody is left to ask. A batch blocks the thread: what else runs on it has
+    /// nothing to do that wouldn't wait for the batch.
+    pub(super) async fn run(mut self, mut queue: Receiver<Job>) -> Result<(), Fatal> {
         self.room.keep(&self.store);
         self.gauges.show(&self.ledger);
         loop {
-            let (jobs, stop) = collect(queue);
+            let (jobs, stop) = collect(&mut queue).await;
             let idle = jobs.is_empty();
             if let Err(displaced) = self.store.is_in_place() {
                 return Err(self.displaced(jobs, displaced));
@@ -251,23 +253,15 @@ impl<C: Clock> Thread<C> {
 }
 
 /// All that waits, up to a batch, or nothing after a tick; and whether it is time to end.
-fn collect(queue: &Receiver<Job>) -> (Vec<Job>, bool) {
-    let first = match queue.recv_timeout(TICK) {
-        Ok(first) => first,
-        Err(RecvTimeoutError::Timeout) => return (Vec::new(), false),
-        Err(RecvTimeoutError::Disconnected) => return (Vec::new(), true),
-    };
+async fn collect(queue: &mut Receiver<Job>) -> (Vec<Job>, bool) {
     let mut jobs = Vec::new();
-    for job in std::iter::once(first).chain(queue.try_iter()) {
-        if matches!(job, Job::Stop) {
-            return (jobs, true);
-        }
-        jobs.push(job);
-        if jobs.len() == MAX_BATCH {
-            break;
-        }
+    let received = time::timeout(TICK, queue.recv_many(&mut jobs, MAX_BATCH)).await;
+    let stop = jobs.iter().position(|job| matches!(job, Job::Stop));
+    if let Some(stop) = stop {
+        // Who asked later hears that nobody is there any more.
+        jobs.truncate(stop);
     }
-    (jobs, false)
+    (jobs, stop.is_some() || received == Ok(0))
 }
 
 /// Takes from the store what only the store knows. Pools are the API server's, so `table` stays in force: whoever cleared
