@@ -1,6 +1,6 @@
 //! A connection to ipam-node and what runs on it, without a runtime: one thread waits for one socket.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     stream: Rc<Stream>,
     /// What is to be written goes out at once when there is nothing to do but wait: with a small request, in one piece.
     unsent: Rc<RefCell<Vec<u8>>>,
+    /// The last read took all there was: another one would only find that out.
+    drained: Rc<Cell<bool>>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ impl Connection {
         Ok(Self {
             stream: Rc::new(stream),
             unsent: Rc::default(),
+            drained: Rc::default(),
         })
     }
 
@@ -76,6 +79,7 @@ impl Connection {
         }
         let left = deadline.checked_duration_since(Instant::now())?;
         let timeout = Timespec::try_from(left).ok();
+        self.drained.set(false);
         match poll(&mut [PollFd::new(&self.stream, events)], timeout.as_ref()) {
             Ok(0) => None,
             Ok(_) | Err(_) => Some(()),
@@ -128,8 +132,15 @@ impl AsyncRead for Connection {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.stream.read(buffer.initialize_unfilled()) {
+        if self.drained.get() {
+            return Poll::Pending;
+        }
+        let unfilled = buffer.initialize_unfilled();
+        let room = unfilled.len();
+        match self.stream.read(unfilled) {
             Ok(length) => {
+                // Nothing at all is the end, which must be found again by whoever asks again.
+                self.drained.set((1..room).contains(&length));
                 buffer.advance(length);
                 Poll::Ready(Ok(()))
             }
