@@ -76,7 +76,7 @@ build: ## Build the three binaries; the plugin, which runs in any image, is stat
 .PHONY: bench
 bench: ## Measure against floors and peers, for docs/benchmarks.md (SHORT=1: two minutes, prints only)
 	@hack/prerequisites.sh e2e
-	cargo run -p e2e -- bench $(if $(filter-out 0,$(SHORT)),--short)
+	cargo run --release -p e2e -- bench $(if $(filter-out 0,$(SHORT)),--short)
 
 .PHONY: fuzz
 fuzz: prerequisites $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS (60), with a nightly compiler
