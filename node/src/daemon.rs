@@ -169,7 +169,9 @@ impl Daemon {
                 stop.requested().await;
             },
         ));
-        spawn(&mut daemon.server, "the gRPC server", async { Ok::<_, Fatal>(serving.await??) });
+        spawn(&mut daemon.server, "the gRPC server", async {
+            Ok::<_, Fatal>(serving.await??)
+        });
         if is_ready.await.is_err()
             && let Some(end) = daemon.server.join_next().await
         {

@@ -58,6 +58,27 @@ pub(crate) async fn refused(bed: &Bed, kind: Kind, name: &str, spec: &Value) -> 
     faults(created.map(drop)).with_context(|| name.to_owned())
 }
 
+/// Whether faults are `expected`. API servers up to 1.33 say the type of a value where newer ones say the value.
+pub(crate) fn are(said: &[&str], expected: &[&str]) -> bool {
+    let is_expected = |said: &&str| expected.iter().any(|expected| is(said, expected));
+    let is_said = |expected: &&str| said.iter().any(|said| is(said, expected));
+    said.iter().all(is_expected) && expected.iter().all(is_said)
+}
+
+fn is(said: &str, expected: &str) -> bool {
+    const BEFORE: &str = "Invalid value: ";
+    let is_but_for_the_value = |type_: &str| {
+        said.split_once(&format!("{BEFORE}\"{type_}\""))
+            .is_some_and(|(field, text)| {
+                expected.starts_with(&format!("{field}{BEFORE}")) && expected.ends_with(text)
+            })
+    };
+    said == expected
+        || ["string", "integer", "null"]
+            .into_iter()
+            .any(is_but_for_the_value)
+}
+
 /// Those of `cases` that can be stored under [`types_only`], which must be all but [`NEVER_STORED`].
 pub(crate) async fn storable(bed: &Bed, cases: Vec<Case>) -> Result<Vec<Case>> {
     let mut storable = Vec::new();
@@ -98,7 +119,7 @@ pub(crate) fn faults(answer: kube::Result<()>) -> Result<Faults> {
 
 /// A fault of an object or a list as new API servers say it. Older ones (1.33 does, 1.36 doesn't) say its type before what a
 /// rule says: `Invalid value: "object": 300: is too much`.
-fn untyped(fault: &str) -> String {
+pub(crate) fn untyped(fault: &str) -> String {
     const BEFORE: &str = "Invalid value: ";
     let before = ["object", "array"].map(|type_| format!("{BEFORE}\"{type_}\": "));
     let found = before.iter().find(|with| fault.contains(with.as_str()));

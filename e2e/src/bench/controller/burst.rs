@@ -113,7 +113,9 @@ pub(super) fn table(bursts: &[Burst]) -> Table {
     row("CPU of ipam-controller", |burst| millis(burst.cpu));
     row("VmRSS", |burst| megabytes(burst.memory.resident * 1024));
     row("VmHWM", |burst| megabytes(burst.memory.peak * 1024));
-    table.remark("The cluster's etcd flushes nothing, so a status write looks cheaper here than it is elsewhere.");
+    table.remark(
+        "The cluster's etcd flushes nothing, so a status write looks cheaper here than it is elsewhere.",
+    );
     table.remark(
         "The floor is the benchmark's own write of the same status with another condition, until watchers have it. \
          Watchers get JSON; counted before TLS. Target: VmRSS under 60 MB with 10,000 nodes.",
