@@ -11,20 +11,21 @@ use rustix::io::Errno;
 use super::error::StoreError;
 
 /// Bytes kept for the log. It is overwritten from its start whenever all of it has been moved into the database, so this
-/// is what one commit can take: some 1000 changed pages, more than the whole database of most nodes.
+/// is what one commit can take: some 2000 changed pages, more than the whole database of most nodes.
 const LOG: u64 = 4 << 20;
 
 /// Bytes kept for the growth of the database when the log is moved into it: a full batch and what was there before.
 const GROWTH: u64 = 256 << 10;
 
-/// Bytes that opening the store takes before anything is written: SQLite's index of the log.
+/// Bytes that opening the store takes before anything is written: SQLite's index of the log. While the store is open they
+/// are kept with the log, so that they are there to be set aside when it is closed.
 const OPENING: u64 = 128 << 10;
 
 /// Makes sure that the disk has the room without which not even a release could be written. Where the file system can't
 /// promise that, nothing is kept, and that is no error. `unused` bytes of the database are free already.
 pub(super) fn keep(database: &File, unused: u64, log: &Path) -> io::Result<()> {
     match File::options().write(true).open(log) {
-        Ok(log) => allocate(&log, 0, LOG)?,
+        Ok(log) => allocate(&log, 0, LOG + OPENING)?,
         // SQLite makes it with the first commit.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
