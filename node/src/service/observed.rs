@@ -1,7 +1,7 @@
 //! What is said and counted of each request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rpc::code::name;
 use rpc::v1::IpamParameters;
@@ -70,7 +70,7 @@ impl Observed {
         }
     }
 
-    /// Counts `result` and says it; `addresses` says which ones it is about, if it succeeded.
+    /// Counts `result`, and says it a moment later; `addresses` says which ones it is about, if it succeeded.
     pub(super) fn answer<T>(
         mut self,
         result: Result<T, Status>,
@@ -78,13 +78,57 @@ impl Observed {
     ) -> Result<T, Status> {
         self.answered = true;
         self.count(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        let outcome = match &result {
+            Ok(answer) => Ok(addresses(answer)),
+            Err(status) => Err(status.clone()),
+        };
+        let said = Said {
+            method: self.method,
+            id: self.id,
+            subject: std::mem::take(&mut self.subject),
+            duration: self.start.elapsed(),
+            outcome,
+        };
+        // After the answer, which goes out when nothing else is to be done: whoever waits for it doesn't wait for a log.
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            said.log();
+        });
+        result
+    }
+
+    fn count(&self, code: Code) {
+        self.metrics
+            .requests
+            .with_label_values(&[self.method, name(code)])
+            .inc();
+        let duration = self.start.elapsed().as_secs_f64();
+        self.metrics
+            .request_duration
+            .with_label_values(&[self.method])
+            .observe(duration);
+    }
+}
+
+/// What the log says of a request that was answered.
+struct Said {
+    method: &'static str,
+    id: u64,
+    subject: Subject,
+    duration: Duration,
+    /// The addresses that it is about, or why it was refused.
+    outcome: Result<String, Status>,
+}
+
+impl Said {
+    fn log(self) {
         let Self {
             method,
             id,
-            start,
             subject,
-            ..
-        } = &self;
+            duration,
+            outcome,
+        } = self;
         let Subject {
             container,
             interface,
@@ -92,11 +136,10 @@ impl Observed {
             pools,
             network,
         } = subject;
-        let (pools, duration) = (pools.join(","), start.elapsed());
-        match &result {
-            Ok(answer) => {
-                let addresses = addresses(answer);
-                let text = match *method {
+        let pools = pools.join(",");
+        match outcome {
+            Ok(addresses) => {
+                let text = match method {
                     "Allocate" => "reserved",
                     "Deallocate" | "CollectGarbage" if addresses.is_empty() => "nothing to release",
                     "Deallocate" | "CollectGarbage" => "released",
@@ -112,7 +155,7 @@ impl Observed {
                             ?duration,
                             "ok"
                         );
-                        return result;
+                        return;
                     }
                 };
                 tracing::info!(
@@ -142,19 +185,6 @@ impl Observed {
                 "refused"
             ),
         }
-        result
-    }
-
-    fn count(&self, code: Code) {
-        self.metrics
-            .requests
-            .with_label_values(&[self.method, name(code)])
-            .inc();
-        let duration = self.start.elapsed().as_secs_f64();
-        self.metrics
-            .request_duration
-            .with_label_values(&[self.method])
-            .observe(duration);
     }
 }
 
