@@ -1,6 +1,7 @@
 //! The floor of a call: a program that only asks a socket, and one that only answers after a flush. See `e2e/floor`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -39,6 +40,12 @@ impl Floor {
             path.cloned().with_context(|| format!("cargo built no {name}"))
         };
         let socket = folder.join("echo.sock");
+        // An earlier echo of this cluster was killed, which leaves it.
+        if let Err(error) = fs::remove_file(&socket)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("could not remove {}", socket.display()));
+        }
         let argv = [named("floor-echo")?, socket.clone(), folder.join("echo")]
             .map(|path| path.to_string_lossy().into_owned());
         let floor = Self {
