@@ -24,7 +24,8 @@ pub enum LoadError {
 }
 
 /// What [`reservation`] reads.
-const COLUMNS: &str = "id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, network, boot_id, boottime_ns, pod_seen";
+const COLUMNS: &str = "id, pool, address, container, interface, pod_uid, pod_name, pod_namespace, network,
+                       boot_id, boottime_ns, pod_seen";
 
 /// Fills a ledger. What a cache knew before this run is [`Knowledge::Persisted`].
 pub(super) fn load(connection: &Connection) -> Result<Ledger, LoadError> {
