@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct IntervalSet {
     /// First to last, inclusive. Between two intervals lies at least one integer that is in neither.
     intervals: BTreeMap<u128, u128>,
+    /// How many members there are, modulo 2^128: asked after each change of a pool, however many intervals it has.
+    len: u128,
 }
 
 impl IntervalSet {
@@ -38,10 +40,10 @@ impl IntervalSet {
             .map(|(&f, &l)| (f, l))
             .collect();
         for (f, l) in absorbed {
-            self.intervals.remove(&f);
+            self.take(f);
             last = last.max(l);
         }
-        self.intervals.insert(first, last);
+        self.put(first, last);
     }
 
     /// Removes every integer from `first` to `last`, inclusive.
@@ -52,9 +54,9 @@ impl IntervalSet {
         if let Some((&f, &l)) = self.intervals.range(..first).next_back()
             && l >= first
         {
-            self.intervals.insert(f, first - 1);
+            self.put(f, first - 1);
             if l > last {
-                self.intervals.insert(last + 1, l);
+                self.put(last + 1, l);
             }
         }
         let touched: Vec<(u128, u128)> = self
@@ -63,10 +65,24 @@ impl IntervalSet {
             .map(|(&f, &l)| (f, l))
             .collect();
         for (f, l) in touched {
-            self.intervals.remove(&f);
+            self.take(f);
             if l > last {
-                self.intervals.insert(last + 1, l);
+                self.put(last + 1, l);
             }
+        }
+    }
+
+    /// Makes the interval that begins at `first` end at `last`.
+    fn put(&mut self, first: u128, last: u128) {
+        self.take(first);
+        self.intervals.insert(first, last);
+        self.len = self.len.wrapping_add(size(first, last));
+    }
+
+    /// Removes the interval that begins at `first`, if there is one.
+    fn take(&mut self, first: u128) {
+        if let Some(last) = self.intervals.remove(&first) {
+            self.len = self.len.wrapping_sub(size(first, last));
         }
     }
 
@@ -137,9 +153,10 @@ impl IntervalSet {
     /// How many integers are in the set, saturating at [`u128::MAX`].
     #[must_use]
     pub fn len(&self) -> u128 {
-        self.iter().fold(0, |sum: u128, (f, l)| {
-            sum.saturating_add((l - f).saturating_add(1))
-        })
+        if self.len == 0 && !self.is_empty() {
+            return u128::MAX;
+        }
+        self.len
     }
 
     /// Whether the set is empty.
@@ -147,6 +164,11 @@ impl IntervalSet {
     pub fn is_empty(&self) -> bool {
         self.intervals.is_empty()
     }
+}
+
+/// How many integers there are from `first` to `last`, modulo 2^128.
+fn size(first: u128, last: u128) -> u128 {
+    (last - first).wrapping_add(1)
 }
 
 impl FromIterator<(u128, u128)> for IntervalSet {
@@ -232,6 +254,7 @@ mod tests {
         assert_eq!(set.len(), u128::MAX);
         set.remove(5, 5);
         assert_eq!(set.iter().collect::<Vec<_>>(), [(0, 4), (6, u128::MAX)]);
+        assert_eq!(set.len(), u128::MAX);
         set.insert(5, 5);
         assert_eq!(set.iter().collect::<Vec<_>>(), [(0, u128::MAX)]);
     }

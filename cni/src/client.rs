@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use http::Uri;
-use rpc::v1::ipam_service_client::IpamServiceClient;
+use prost::Message;
 use rpc::v1::{
-    AllocateRequest, AllocateResponse, CollectGarbageRequest, DeallocateRequest, IpamParameters,
-    IsAllocatedRequest, StatusRequest,
+    AllocateRequest, AllocateResponse, CollectGarbageRequest, CollectGarbageResponse, DeallocateRequest,
+    DeallocateResponse, IpamParameters, IsAllocatedRequest, IsAllocatedResponse, StatusRequest,
+    StatusResponse,
 };
-use tonic::{Request, Response, Status};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::http2::{self, Http2};
+use crate::grpc;
 use crate::target::Target;
 
 /// Calls to the ipam-node at one place. Each makes its own connection: a process makes one call.
@@ -27,77 +26,47 @@ pub struct Client<'a> {
 impl Client<'_> {
     /// ADD.
     pub fn allocate(&self, parameters: IpamParameters) -> Result<AllocateResponse, Failure> {
-        let message = AllocateRequest {
-            parameters: Some(parameters),
-        };
-        self.call(message, async |mut client, request| {
-            client.allocate(request).await
-        })
+        let parameters = Some(parameters);
+        self.call("Allocate", &AllocateRequest { parameters })
     }
 
     /// CHECK.
     pub fn is_allocated(&self, parameters: IpamParameters) -> Result<(), Failure> {
-        let message = IsAllocatedRequest {
-            parameters: Some(parameters),
-        };
-        self.call(message, async |mut client, request| {
-            client.is_allocated(request).await
-        })
-        .map(drop)
+        let parameters = Some(parameters);
+        self.call("IsAllocated", &IsAllocatedRequest { parameters })
+            .map(|IsAllocatedResponse {}| ())
     }
 
     /// DEL.
     pub fn deallocate(&self, parameters: IpamParameters) -> Result<(), Failure> {
-        let message = DeallocateRequest {
-            parameters: Some(parameters),
-        };
-        self.call(message, async |mut client, request| {
-            client.deallocate(request).await
-        })
-        .map(drop)
+        let parameters = Some(parameters);
+        self.call("Deallocate", &DeallocateRequest { parameters })
+            .map(|DeallocateResponse {}| ())
     }
 
     /// GC: how many addresses it released.
-    pub fn collect_garbage(&self, message: CollectGarbageRequest) -> Result<u32, Failure> {
-        self.call(message, async |mut client, request| {
-            client.collect_garbage(request).await
-        })
-        .map(|response| response.released)
+    pub fn collect_garbage(&self, message: &CollectGarbageRequest) -> Result<u32, Failure> {
+        self.call("CollectGarbage", message)
+            .map(|CollectGarbageResponse { released }| released)
     }
 
     /// STATUS.
     pub fn status(&self) -> Result<(), Failure> {
-        self.call(StatusRequest {}, async |mut client, request| {
-            client.status(request).await
-        })
-        .map(drop)
+        self.call("Status", &StatusRequest {}).map(|StatusResponse {}| ())
     }
 
-    fn call<Message, Answer>(
+    fn call<Answer: Message + Default>(
         &self,
-        message: Message,
-        method: impl AsyncFnOnce(IpamServiceClient<Http2>, Request<Message>) -> Result<Response<Answer>, Status>,
+        method: &str,
+        message: &impl Message,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.timeout;
         // What fails here certainly didn't reach the daemon.
-        let connection = Connection::open(self.target, deadline)
+        let mut connection = Connection::open(self.target, deadline)
             .map_err(|error| Failure::not_reached(self.target, &error))?;
-        let mut request = Request::new(message);
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        let call = http2::with(connection.clone(), async |http2| {
-            method(
-                IpamServiceClient::with_origin(http2, Uri::from_static(ORIGIN)),
-                request,
-            )
-            .await
-        });
-        match connection.run(call, deadline) {
-            Some(Ok(response)) => Ok(response.into_inner()),
-            Some(Err(status)) => Err(Failure::of_status(&status, self.target, self.timeout)),
-            None => Err(Failure::deadline(self.target, self.timeout)),
-        }
+        let path = format!("/nvidia.ipam.node.v1.IPAMService/{method}");
+        let answer = grpc::call(&mut connection, &path, &message.encode_to_vec(), deadline)
+            .map_err(|error| Failure::of_call(error, self.target, self.timeout))?;
+        Answer::decode(answer.as_slice()).map_err(|error| Failure::lost(self.target, &error))
     }
 }
-
-/// HTTP wants a host; over a unix socket there is none, and the daemon doesn't look.
-const ORIGIN: &str = "http://localhost";

@@ -1,179 +1,72 @@
-//! A connection to ipam-node and what runs on it, without a runtime: one thread waits for one socket.
+//! A connection to ipam-node.
 
-use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::target::Target;
 
-/// An open connection. Clones share it: one is for the protocol, which reads and writes, one for [`Connection::run`].
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    stream: Rc<Stream>,
-    /// What is to be written goes out at once when there is nothing to do but wait: with a small request, in one piece.
-    unsent: Rc<RefCell<Vec<u8>>>,
-    /// The last read took all there was: another one would only find that out.
-    drained: Rc<Cell<bool>>,
-}
-
+/// An open connection. What takes longer than until the deadline that it is given fails with [`ErrorKind::TimedOut`].
 #[derive(Debug)]
-enum Stream {
+pub(crate) enum Connection {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
 impl Connection {
-    /// Connects to `target`, which takes until `deadline` at most.
+    /// Connects to `target`.
     pub(crate) fn open(target: &Target, deadline: Instant) -> io::Result<Self> {
-        let stream = match target {
-            Target::Unix(path) => Stream::Unix(unix(path, deadline)?),
-            Target::Tcp(address) => Stream::Tcp(tcp(address, deadline)?),
-        };
-        Ok(Self {
-            stream: Rc::new(stream),
-            unsent: Rc::default(),
-            drained: Rc::default(),
-        })
+        match target {
+            Target::Unix(path) => unix(path, deadline).map(Self::Unix),
+            Target::Tcp(address) => tcp(address, deadline).map(Self::Tcp),
+        }
     }
 
-    /// Runs `future`, which waits for nothing but this connection, until it is ready, or `None` at `deadline`.
-    pub(crate) fn run<F: Future>(&self, future: F, deadline: Instant) -> Option<F::Output> {
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(woken.clone());
-        let mut context = Context::from_waker(&waker);
-        let mut future = pin!(future);
+    /// Sends all of `bytes`.
+    pub(crate) fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let left = Some(left(deadline)?);
+            let sent = match self {
+                Self::Unix(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+                Self::Tcp(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+            };
+            match in_time(sent)? {
+                Some(0) => return Err(ErrorKind::WriteZero.into()),
+                sent => bytes = bytes.get(sent.unwrap_or(0)..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for something to come, and says how much of `buffer` that fills: nothing at all at the connection's end.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                // The answer is complete: whatever the protocol would still like to say, nobody needs.
-                return Some(output);
+            let left = Some(left(deadline)?);
+            let received = match self {
+                Self::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+                Self::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+            };
+            if let Some(received) = in_time(received)? {
+                return Ok(received);
             }
-            if !woken.0.swap(false, Ordering::Relaxed) {
-                self.wait(deadline)?;
-            }
-        }
-    }
-
-    /// Sends what is unsent, and waits until there is something to read. An error is none here: who reads next gets it.
-    fn wait(&self, deadline: Instant) -> Option<()> {
-        let all_sent = self.send();
-        let mut events = PollFlags::IN;
-        if !all_sent {
-            events |= PollFlags::OUT;
-        }
-        let left = deadline.checked_duration_since(Instant::now())?;
-        let timeout = Timespec::try_from(left).ok();
-        self.drained.set(false);
-        match poll(&mut [PollFd::new(&self.stream, events)], timeout.as_ref()) {
-            Ok(0) => None,
-            Ok(_) | Err(_) => Some(()),
-        }
-    }
-
-    /// Whether nothing is left to send, or ever will be: a peer that is gone is noticed by reading.
-    fn send(&self) -> bool {
-        let mut unsent = self.unsent.borrow_mut();
-        while !unsent.is_empty() {
-            match self.stream.write(&unsent) {
-                Ok(sent) => drop(unsent.drain(..sent)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(_) => unsent.clear(),
-            }
-        }
-        true
-    }
-}
-
-impl Stream {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => (&*stream).read(buffer),
-            Self::Tcp(stream) => (&*stream).read(buffer),
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => (&*stream).write(bytes),
-            Self::Tcp(stream) => (&*stream).write(bytes),
         }
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tcp(stream) => stream.as_fd(),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.drained.get() {
-            return Poll::Pending;
-        }
-        let unfilled = buffer.initialize_unfilled();
-        let room = unfilled.len();
-        match self.stream.read(unfilled) {
-            Ok(length) => {
-                // Nothing at all is the end, which must be found again by whoever asks again.
-                self.drained.set((1..room).contains(&length));
-                buffer.advance(length);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.unsent.borrow_mut().extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Whether the future asked to be polled again before anything comes by the connection.
-#[derive(Debug, Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
+/// What a socket with a timeout says; `None` if a signal came in between.
+fn in_time(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(length) => Ok(Some(length)),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(too_late()),
+        Err(error) => Err(error),
     }
 }
 
@@ -190,9 +83,7 @@ fn unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
         Err(Errno::AGAIN) => return Err(too_late()),
         result => result?,
     }
-    let stream = UnixStream::from(socket);
-    stream.set_nonblocking(true)?;
-    Ok(stream)
+    Ok(socket.into())
 }
 
 fn tcp(address: &str, deadline: Instant) -> io::Result<TcpStream> {
@@ -200,7 +91,6 @@ fn tcp(address: &str, deadline: Instant) -> io::Result<TcpStream> {
     for address in look_up(address, deadline)? {
         result = TcpStream::connect_timeout(&address, left(deadline)?);
         if let Ok(stream) = &result {
-            stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             break;
         }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use tonic::{Code as GrpcCode, Status};
+use rpc::code::Code as GrpcCode;
 
 use crate::error::Code;
+use crate::grpc::{CallError, Status};
 use crate::target::Target;
 
 /// What is known about a failed call.
@@ -58,29 +59,40 @@ impl Failure {
         }
     }
 
-    /// `target` was connected, and the call ended with `status` within `timeout`.
+    /// `target` was connected, and the call failed within `timeout`.
     ///
-    /// A status that the client made up itself has a source; Unknown is what gRPC calls a reply without a status. No
-    /// daemon answers it. Cancelled and DeadlineExceeded mean that the daemon saw the deadline pass.
+    /// Unknown is what gRPC says of an answer that it can't understand; no daemon answers it. Cancelled and
+    /// DeadlineExceeded mean that the daemon saw the deadline pass.
     #[must_use]
-    pub fn of_status(status: &Status, target: &Target, timeout: Duration) -> Self {
-        let made_up = std::error::Error::source(status).is_some();
-        let answered = |kind| Self {
-            kind,
-            code: status.code(),
-            message: status.message().to_owned(),
-        };
-        match status.code() {
-            GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Self::deadline(target, timeout),
-            code if made_up || code == GrpcCode::Unknown => Self {
-                kind: Kind::Lost,
-                code: GrpcCode::Unavailable,
-                message: format!(
-                    "the connection to ipam-node on {target} broke before it answered ({status})"
-                ),
+    pub fn of_call(error: CallError, target: &Target, timeout: Duration) -> Self {
+        match error {
+            CallError::Deadline => Self::deadline(target, timeout),
+            CallError::Broken(error) => Self::lost(target, &error),
+            CallError::Protocol(error) => Self::lost(target, &error),
+            CallError::Refused(Status { code, message }) => match code {
+                GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Self::deadline(target, timeout),
+                GrpcCode::Unknown => Self::lost(target, &message),
+                GrpcCode::Unavailable => Self {
+                    kind: Kind::Unavailable,
+                    code,
+                    message,
+                },
+                _ => Self {
+                    kind: Kind::Refused,
+                    code,
+                    message,
+                },
             },
-            GrpcCode::Unavailable => answered(Kind::Unavailable),
-            _ => answered(Kind::Refused),
+        }
+    }
+
+    /// `target` was connected, and nothing that is an answer came, because of `reason`.
+    #[must_use]
+    pub fn lost(target: &Target, reason: &dyn fmt::Display) -> Self {
+        Self {
+            kind: Kind::Lost,
+            code: GrpcCode::Unavailable,
+            message: format!("the connection to ipam-node on {target} broke before it answered ({reason})"),
         }
     }
 
@@ -105,7 +117,7 @@ impl fmt::Display for Failure {
         write!(
             f,
             "rpc error: code = {} desc = {}",
-            rpc::code::name(self.code),
+            self.code.name(),
             self.message
         )
     }
@@ -118,15 +130,21 @@ const WHAT_TO_DO: &str = "check that the nv-ipam node pod runs on this node, and
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grpc::ProtocolError;
 
-    fn of_status(status: &Status) -> Failure {
+    fn of_call(error: CallError) -> Failure {
         let target = Target::parse("unix:///s").unwrap();
-        Failure::of_status(status, &target, Duration::from_secs(5))
+        Failure::of_call(error, &target, Duration::from_secs(5))
+    }
+
+    fn refused(code: GrpcCode, message: &str) -> CallError {
+        let message = message.to_owned();
+        CallError::Refused(Status { code, message })
     }
 
     #[test]
     fn what_the_daemon_says_is_passed_on_as_go_prints_it() {
-        let failure = of_status(&Status::not_found("no pool"));
+        let failure = of_call(refused(GrpcCode::NotFound, "no pool"));
         assert_eq!(
             (failure.kind, failure.cni_code()),
             (Kind::Refused, Code::Internal)
@@ -136,7 +154,7 @@ mod tests {
 
     #[test]
     fn unavailable_is_worth_another_try() {
-        let failure = of_status(&Status::unavailable("no table yet"));
+        let failure = of_call(refused(GrpcCode::Unavailable, "no table yet"));
         assert_eq!(
             (failure.kind, failure.cni_code()),
             (Kind::Unavailable, Code::TryAgainLater)
@@ -149,29 +167,29 @@ mod tests {
 
     #[test]
     fn a_status_that_nobody_sent_is_a_lost_answer() {
-        // Also with the codes that mean something else when the daemon sends them.
-        let made_up = [Status::unavailable(""), Status::internal("")].map(|mut status| {
-            status.set_source(std::sync::Arc::new(std::io::Error::other("reset")));
-            status
-        });
-        let no_trailer = Status::unknown("protocol error");
-        for status in made_up.into_iter().chain([no_trailer]) {
-            let failure = of_status(&status);
+        for error in [
+            CallError::Broken(std::io::Error::other("reset")),
+            CallError::Protocol(ProtocolError::Reset(2)),
+            refused(GrpcCode::Unknown, "no such status"),
+        ] {
+            let failure = of_call(error);
             assert_eq!(
                 (failure.kind, failure.cni_code()),
                 (Kind::Lost, Code::Internal),
                 "{failure}"
             );
+            assert!(failure.message.contains("broke before it answered"), "{failure}");
         }
     }
 
     #[test]
     fn a_deadline_seen_by_either_side_is_one() {
-        for status in [
-            Status::deadline_exceeded(""),
-            Status::cancelled("Timeout expired"),
+        for error in [
+            CallError::Deadline,
+            refused(GrpcCode::DeadlineExceeded, ""),
+            refused(GrpcCode::Cancelled, "Timeout expired"),
         ] {
-            let failure = of_status(&status);
+            let failure = of_call(error);
             assert_eq!(
                 (failure.kind, failure.cni_code()),
                 (Kind::Deadline, Code::Internal)

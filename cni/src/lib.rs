@@ -2,8 +2,8 @@
 //!
 //! A runtime starts the plugin once for each interface and verb, so it is small and starts in a millisecond. What it
 //! decides is in modules without IO: [`environment`], [`names`], [`spec`] and [`net_conf`] read a call, [`settings`] and
-//! [`request`] make the request of it ([`garbage`] for a GC), [`answer`] and [`failure`] the result. [`load`], [`client`],
-//! [`clock`], [`journal`], [`netns`] and [`log`] touch the world; [`verbs`] puts them together.
+//! [`request`] make the request of it ([`garbage`] for a GC), [`answer`] and [`failure`] the result. [`load`], [`client`]
+//! (which speaks [`grpc`]), [`clock`], [`journal`], [`netns`] and [`log`] touch the world; [`verbs`] puts them together.
 
 pub mod answer;
 pub mod client;
@@ -14,7 +14,7 @@ pub mod environment;
 pub mod error;
 pub mod failure;
 pub mod garbage;
-mod http2;
+pub mod grpc;
 pub mod journal;
 pub mod json;
 pub mod load;

@@ -224,7 +224,7 @@ fn gc(document: &Document, log: &mut Log) -> Result<(), Error> {
         live,
         began: Some(began),
     };
-    match client(&loaded).collect_garbage(request) {
+    match client(&loaded).collect_garbage(&request) {
         Ok(released) => log.info(format_args!(
             "CmdGC succeed: Network: {} released {released} address(es)",
             document.network

@@ -9,8 +9,8 @@ pub mod journal;
 
 /// Messages, client and server of the package `nvidia.ipam.node.v1`, generated from `node.proto`.
 ///
-/// The features `client` and `server` choose what is generated.
+/// The features `client` and `server` choose what is generated besides the messages.
 pub mod v1 {
     #![allow(missing_docs, unreachable_pub, clippy::pedantic)]
-    tonic::include_proto!("nvidia.ipam.node.v1");
+    include!(concat!(env!("OUT_DIR"), "/nvidia.ipam.node.v1.rs"));
 }

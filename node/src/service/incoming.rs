@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tonic::transport::server::Connected;
 
+use super::opening::Opening;
 use crate::bind_address::BindAddress;
 use crate::writer::Connection;
 
@@ -24,7 +25,7 @@ enum Source {
 
 /// A connection that was let in.
 pub(super) struct Peer {
-    stream: Pin<Box<dyn Io>>,
+    stream: Opening<Pin<Box<dyn Io>>>,
     connection: Connection,
 }
 
@@ -80,7 +81,7 @@ impl Peer {
     fn new(stream: impl Io + AsFd + 'static) -> io::Result<Self> {
         let connection = Connection::new(stream.as_fd().try_clone_to_owned()?);
         Ok(Self {
-            stream: Box::pin(stream),
+            stream: Opening::new(Box::pin(stream)),
             connection,
         })
     }
@@ -100,7 +101,7 @@ impl AsyncRead for Peer {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -110,14 +111,14 @@ impl AsyncWrite for Peer {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

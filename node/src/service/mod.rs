@@ -6,6 +6,7 @@ mod garbage;
 mod incoming;
 mod listener;
 mod observed;
+mod opening;
 
 use std::future::Future;
 use std::io;
@@ -31,7 +32,7 @@ use crate::refusal::Refusal;
 use crate::reservation::{Grant, Reservation};
 use crate::writer::{Caller, Connection, Writer};
 
-use observed::{Observed, Subject};
+use observed::{Observed, Subject, Unsaid};
 
 use listener::Listening;
 
@@ -100,7 +101,10 @@ pub async fn serve(
         let _ = told.send(());
     };
     let grace = service.grace;
-    let service = IpamServiceServer::new(service);
+    let service = IpamServiceServer::new(Answering {
+        service,
+        unsaid: Unsaid::default(),
+    });
     let server = Server::builder()
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, stop);
@@ -120,17 +124,30 @@ pub async fn serve(
     Ok(result?)
 }
 
+/// The service at work.
+struct Answering {
+    service: Service,
+    unsaid: Unsaid,
+}
+
+impl Answering {
+    fn observe(&self, method: &'static str, subject: Subject) -> Observed {
+        Observed::new(&self.service.metrics, &self.unsaid, method, subject)
+    }
+}
+
 #[tonic::async_trait]
-impl IpamService for Service {
+impl IpamService for Answering {
     async fn allocate(
         &self,
         request: Request<AllocateRequest>,
     ) -> Result<Response<AllocateResponse>, Status> {
         let caller = caller(&request);
         let parameters = request.into_inner().parameters;
-        let observed = Observed::new(&self.metrics, "Allocate", Subject::of(parameters.as_ref()));
+        let observed = self.observe("Allocate", Subject::of(parameters.as_ref()));
         let result = async {
-            self.writer
+            self.service
+                .writer
                 .allocate(AllocateCall::parse(parameters)?, caller)
                 .await
         }
@@ -148,8 +165,14 @@ impl IpamService for Service {
         request: Request<IsAllocatedRequest>,
     ) -> Result<Response<IsAllocatedResponse>, Status> {
         let parameters = request.into_inner().parameters;
-        let observed = Observed::new(&self.metrics, "IsAllocated", Subject::of(parameters.as_ref()));
-        let result = async { self.writer.is_allocated(CheckCall::parse(parameters)?).await }.await;
+        let observed = self.observe("IsAllocated", Subject::of(parameters.as_ref()));
+        let result = async {
+            self.service
+                .writer
+                .is_allocated(CheckCall::parse(parameters)?)
+                .await
+        }
+        .await;
         observed.answer(result.map_err(Status::from), |()| String::new())?;
         Ok(Response::new(IsAllocatedResponse {}))
     }
@@ -160,9 +183,10 @@ impl IpamService for Service {
     ) -> Result<Response<DeallocateResponse>, Status> {
         let caller = caller(&request);
         let parameters = request.into_inner().parameters;
-        let observed = Observed::new(&self.metrics, "Deallocate", Subject::of(parameters.as_ref()));
+        let observed = self.observe("Deallocate", Subject::of(parameters.as_ref()));
         let result = async {
-            self.writer
+            self.service
+                .writer
                 .deallocate(ReleaseCall::parse(parameters)?, caller)
                 .await
         }
@@ -177,12 +201,8 @@ impl IpamService for Service {
     ) -> Result<Response<CollectGarbageResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let observed = Observed::new(
-            &self.metrics,
-            "CollectGarbage",
-            Subject::network(&request.network_name),
-        );
-        let result = garbage::collect(self, request, caller).await;
+        let observed = self.observe("CollectGarbage", Subject::network(&request.network_name));
+        let result = garbage::collect(&self.service, request, caller).await;
         let released = observed.answer(result, |released| addresses(released))?;
         Ok(Response::new(CollectGarbageResponse {
             released: u32::try_from(released.len()).unwrap_or(u32::MAX),
@@ -190,8 +210,8 @@ impl IpamService for Service {
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let observed = Observed::new(&self.metrics, "Status", Subject::default());
-        let result = self.writer.can_allocate().await;
+        let observed = self.observe("Status", Subject::default());
+        let result = self.service.writer.can_allocate().await;
         // Whatever the reason, it is not the caller's.
         let result = result.map_err(|refusal: Refusal| Status::unavailable(refusal.to_string()));
         observed.answer(result, |()| String::new())?;

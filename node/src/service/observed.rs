@@ -1,18 +1,49 @@
 //! What is said and counted of each request.
 
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rpc::code::name;
+use rpc::code::Code;
 use rpc::v1::IpamParameters;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::metrics::Metrics;
+
+/// What the log has yet to say of requests that were answered.
+#[derive(Clone, Default)]
+pub(super) struct Unsaid(Arc<Mutex<Vec<Said>>>);
+
+impl Unsaid {
+    /// Says it when the answers that are ready have gone out: whoever waits for one doesn't wait for a log.
+    fn say(&self, said: Said) {
+        let mut all = self.lock();
+        all.push(said);
+        if all.len() > 1 {
+            return;
+        }
+        let unsaid = self.clone();
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            // The kernel may have put who waited on this very core.
+            thread::yield_now();
+            let all = mem::take(&mut *unsaid.lock());
+            all.into_iter().for_each(Said::log);
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Said>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One request, from its arrival to its answer. Dropped before, it was given up by its caller, which is counted and said
 /// like any answer.
 pub(super) struct Observed {
     metrics: Metrics,
+    unsaid: Unsaid,
     method: &'static str,
     id: u64,
     subject: Subject,
@@ -57,11 +88,12 @@ impl Subject {
 }
 
 impl Observed {
-    pub(super) fn new(metrics: &Metrics, method: &'static str, subject: Subject) -> Self {
+    pub(super) fn new(metrics: &Metrics, unsaid: &Unsaid, method: &'static str, subject: Subject) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         metrics.requests_in_flight.inc();
         Self {
             metrics: metrics.clone(),
+            unsaid: unsaid.clone(),
             method,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             subject,
@@ -70,29 +102,28 @@ impl Observed {
         }
     }
 
-    /// Counts `result`, and says it a moment later; `addresses` says which ones it is about, if it succeeded.
+    /// Counts `result`, and says it once it has gone out; `addresses` says which ones it is about, if it succeeded.
     pub(super) fn answer<T>(
         mut self,
         result: Result<T, Status>,
         addresses: impl FnOnce(&T) -> String,
     ) -> Result<T, Status> {
         self.answered = true;
-        self.count(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        self.count(
+            result
+                .as_ref()
+                .map_or_else(|status| status.code().into(), |_| Code::Ok),
+        );
         let outcome = match &result {
             Ok(answer) => Ok(addresses(answer)),
             Err(status) => Err(status.clone()),
         };
-        let said = Said {
+        self.unsaid.say(Said {
             method: self.method,
             id: self.id,
-            subject: std::mem::take(&mut self.subject),
+            subject: mem::take(&mut self.subject),
             duration: self.start.elapsed(),
             outcome,
-        };
-        // After the answer, which goes out when nothing else is to be done: whoever waits for it doesn't wait for a log.
-        tokio::spawn(async move {
-            tokio::task::yield_now().await;
-            said.log();
         });
         result
     }
@@ -100,7 +131,7 @@ impl Observed {
     fn count(&self, code: Code) {
         self.metrics
             .requests
-            .with_label_values(&[self.method, name(code)])
+            .with_label_values(&[self.method, code.name()])
             .inc();
         let duration = self.start.elapsed().as_secs_f64();
         self.metrics
@@ -174,7 +205,7 @@ impl Said {
             Err(status) => tracing::error!(
                 request = id,
                 method,
-                code = name(status.code()),
+                code = Code::from(status.code()).name(),
                 error = status.message(),
                 pools,
                 pod,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::pool_key::PoolKey;
 use rpc::journal::Stamp;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
 use super::schema::TABLE_KNOWN;
 use crate::call::AllocateCall;
@@ -29,25 +29,40 @@ pub struct New<'a> {
 }
 
 /// Changes that nobody sees before [`Transaction::commit`]; dropped, there are none.
+///
+/// What begins and ends it is compiled once for a connection, as other statements are: it is run for each commit.
 #[derive(Debug)]
-pub struct Transaction<'a>(rusqlite::Transaction<'a>);
+pub struct Transaction<'a>(&'a Connection);
 
 impl<'a> Transaction<'a> {
     /// Begins one, in which nobody else can write.
     pub(super) fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
-        rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map(Self)
+        run(connection, "BEGIN IMMEDIATE")?;
+        Ok(Self(connection))
     }
 
     /// Inserts all of `new` or, on failure, none, and goes on with what was done before.
     pub fn insert_all(&mut self, new: &[New<'_>]) -> rusqlite::Result<Vec<Reservation>> {
-        let savepoint = self.0.savepoint()?;
-        let mut insert = savepoint.prepare_cached(
+        run(self.0, "SAVEPOINT before_all")?;
+        let made = self.insert_each(new);
+        // What fails may have ended the whole transaction, as a full disk does.
+        if made.is_err() && !self.0.is_autocommit() {
+            run(self.0, "ROLLBACK TO before_all")?;
+        }
+        if !self.0.is_autocommit() {
+            run(self.0, "RELEASE before_all")?;
+        }
+        made
+    }
+
+    fn insert_each(&self, new: &[New<'_>]) -> rusqlite::Result<Vec<Reservation>> {
+        let mut insert = self.0.prepare_cached(
             "INSERT INTO reservations (pool, address, container, interface, pod_uid, pod_name, pod_namespace,
                                        device_id, network, created, boot_id, boottime_ns, pool_config)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         // Only for export: the Go daemon writes it, and reads it never.
-        let mut remember = savepoint.prepare_cached(
+        let mut remember = self.0.prepare_cached(
             "INSERT INTO pools (pool, last_config) VALUES (?1, ?2)
              ON CONFLICT (pool) DO UPDATE SET last_config = excluded.last_config
              WHERE last_config IS NOT excluded.last_config",
@@ -89,8 +104,6 @@ impl<'a> Transaction<'a> {
                 pod_seen: false,
             });
         }
-        drop((insert, remember));
-        savepoint.commit()?;
         Ok(made)
     }
 
@@ -161,6 +174,21 @@ impl<'a> Transaction<'a> {
 
     /// Brings the changes to stable storage. On failure they may be there or not, but for a full disk: then they are not.
     pub fn commit(self) -> rusqlite::Result<()> {
-        self.0.commit()
+        run(self.0, "COMMIT")
     }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // It may have been committed, or have come to nothing already.
+        if !self.0.is_autocommit()
+            && let Err(error) = run(self.0, "ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction can't be taken back");
+        }
+    }
+}
+
+fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
 }

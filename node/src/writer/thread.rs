@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rpc::journal::Entry;
 use tokio::sync::mpsc::Receiver;
-use tokio::time;
+use tokio::{task, time};
 
 use super::batch::{Batch, BatchTime, Failure, Setback, View};
 use super::gauges::AddressGauges;
@@ -76,6 +76,9 @@ impl<C: Clock> Loop<C> {
                 return Err(self.displaced(jobs, displaced));
             }
             self.serve(jobs)?;
+            // The answers go out first: nobody waits for the rest.
+            task::yield_now().await;
+            self.gauges.show(&self.ledger);
             self.room.look_after(&self.store, idle);
             if stop {
                 if let Err(error) = self.store.close() {
@@ -157,7 +160,6 @@ impl<C: Clock> Loop<C> {
                     }
                 }
                 self.count_pending(0);
-                self.gauges.show(&self.ledger);
                 Ok(())
             }
             Err(Setback::Full(cause)) => {

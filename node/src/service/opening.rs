@@ -1,0 +1,156 @@
+//! The server's opening of an HTTP/2 connection (RFC 9113, section 3.4), sent along with the first answer.
+//!
+//! A server says how it would like to be spoken to as soon as it is connected to, and acknowledges what its client says of
+//! that. A plugin that has sent its whole request along with its own opening has no use for either, but each wakes it while
+//! the daemon writes its reservation, and to wake a process takes longer than to serve it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How many bytes a client says before its first frame.
+const PREFACE: usize = 24;
+
+/// Length, type, flags and stream of a frame: RFC 9113, section 4.1.
+const FRAME_HEADER: usize = 9;
+
+/// The type of a frame of a message's body.
+const DATA: u8 = 0;
+
+/// The type of a frame that begins a message, and may end it.
+const HEADERS: u8 = 1;
+
+/// The flag of a message's last frame.
+const END_STREAM: u8 = 1;
+
+/// A connection on which the server's opening waits until the client has spoken, as a client does unasked; if all of a
+/// request came with that, until the first answer, or more from the client.
+pub(super) struct Opening<S> {
+    stream: S,
+    /// `None`: it has been sent.
+    held: Option<Held>,
+}
+
+/// What isn't sent yet.
+#[derive(Default)]
+struct Held {
+    bytes: Vec<u8>,
+    /// How much the client has said.
+    heard: usize,
+    /// The client has said that it waits for an answer, and nothing since.
+    is_asked: bool,
+    /// There is no more to wait for.
+    released: bool,
+}
+
+impl<S> Opening<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            held: Some(Held::default()),
+        }
+    }
+}
+
+impl Held {
+    /// The client has sent `bytes`.
+    fn hear(&mut self, bytes: &[u8]) {
+        let preface = PREFACE.saturating_sub(self.heard);
+        self.heard += bytes.len();
+        let said = bytes.get(preface..).unwrap_or_default();
+        if !said.is_empty() {
+            // Whoever has not sent a whole request may need the opening to do so.
+            let asks = frames(said)
+                .any(|(kind, flags, _)| matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
+            self.released |= self.is_asked || !asks;
+            self.is_asked = true;
+        }
+    }
+
+    /// The server sends `bytes`, which are whole frames.
+    fn say(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.released |= frames(bytes).any(|(_, _, stream)| stream != 0);
+    }
+}
+
+/// Type, flags and stream of each of the frames, the last of which may be cut off.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u8, u32)> {
+    std::iter::from_fn(move || {
+        let (header, rest) = bytes.split_first_chunk::<FRAME_HEADER>()?;
+        let [a, b, c, kind, flags, stream @ ..] = *header;
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
+        bytes = rest.get(length..).unwrap_or_default();
+        Some((kind, flags, u32::from_be_bytes(stream)))
+    })
+}
+
+impl<S: AsyncWrite + Unpin> Opening<S> {
+    /// Sends what is held, if it is time.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(held) = &mut self.held else {
+            return Poll::Ready(Ok(()));
+        };
+        if !held.released {
+            return Poll::Ready(Ok(()));
+        }
+        while !held.bytes.is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &held.bytes))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            held.bytes.drain(..sent);
+        }
+        self.held = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Opening<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if let Some(held) = &mut this.held {
+            held.hear(buffer.filled().get(before..).unwrap_or_default());
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match &mut this.held {
+            Some(held) if !held.released => {
+                held.say(bytes);
+                Poll::Ready(Ok(bytes.len()))
+            }
+            _ => {
+                ready!(this.poll_held(context))?;
+                Pin::new(&mut this.stream).poll_write(context, bytes)
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_held(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(held) = &mut this.held {
+            held.released = true;
+        }
+        ready!(this.poll_held(context))?;
+        Pin::new(&mut this.stream).poll_shutdown(context)
+    }
+}
