@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::error::{Code, Error};
 
-/// Where a process finds its own network namespace.
-pub const OWN: &str = "/proc/thread-self/ns/net";
+/// Where a process finds its own network namespace. Its threads have the same here: none ever enters another.
+pub const OWN: &str = "/proc/self/ns/net";
 
 /// Refuses `netns` if it is the plugin's own: the runtime mixed something up, and configuring that namespace would
 /// change the host's network.
@@ -44,7 +44,9 @@ mod tests {
     #[test]
     fn only_the_own_namespace_is_refused() {
         assert_eq!(
-            refuse_own(Path::new("/proc/self/ns/net")).unwrap_err().code,
+            refuse_own(Path::new("/proc/thread-self/ns/net"))
+                .unwrap_err()
+                .code,
             Code::InvalidNetns
         );
         assert_eq!(refuse_own(Path::new("/proc/self/ns/mnt")), Ok(()));

@@ -70,19 +70,29 @@ const MESSAGE_MAX: usize = 64 * 1024;
 #[must_use]
 pub fn line(time: SystemTime, level: Level, message: &str) -> String {
     let mut line = format!("{} [{}] ", rfc3339(time), level.as_str());
-    for c in message.chars() {
-        if line.len() > MESSAGE_MAX {
-            let _ = write!(line, "... ({} bytes)", message.len());
-            break;
+    let cut = (0..=MESSAGE_MAX.min(message.len()))
+        .rev()
+        .find(|at| message.is_char_boundary(*at));
+    let shown = cut.and_then(|cut| message.get(..cut)).unwrap_or_default();
+    for part in shown.split_inclusive(breaks_line) {
+        let mut rest = part.chars();
+        match rest.next_back().filter(|last| breaks_line(*last)) {
+            Some(last) => {
+                line.push_str(rest.as_str());
+                line.extend(last.escape_default());
+            }
+            None => line.push_str(part),
         }
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
+    }
+    if shown.len() < message.len() {
+        let _ = write!(line, "... ({} bytes)", message.len());
     }
     line.push('\n');
     line
+}
+
+fn breaks_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Writes lines at a level and the ones that matter more.

@@ -154,3 +154,131 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
         Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    const ACK: &[u8] = b"\0\0\0\x04\x01\0\0\0\0";
+    const PREFACE_BYTES: &[u8; PREFACE] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const REQUEST: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x82\0\0\x02\0\x01\0\0\0\x01ab";
+    const BEGINNING: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x82";
+    const ANSWER: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+
+    struct Pair {
+        server: Opening<DuplexStream>,
+        client: DuplexStream,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let (server, client) = duplex(1 << 10);
+            let server = Opening::new(server);
+            Self { server, client }
+        }
+
+        /// The client says `parts`, which the server reads one by one, as much as there is.
+        async fn client_says(&mut self, parts: &[&[u8]]) {
+            for part in parts {
+                self.client.write_all(part).await.unwrap();
+                let mut heard = vec![0; part.len()];
+                self.server.read_exact(&mut heard).await.unwrap();
+                assert_eq!(heard, *part);
+            }
+        }
+
+        async fn server_says(&mut self, part: &[u8]) {
+            self.server.write_all(part).await.unwrap();
+            self.server.flush().await.unwrap();
+        }
+
+        /// What has come to the client by now.
+        async fn sent(&mut self) -> Vec<u8> {
+            let mut sent = vec![0; 1 << 10];
+            let length = tokio::select! {
+                biased;
+                length = self.client.read(&mut sent) => length.unwrap(),
+                () = std::future::ready(()) => 0,
+            };
+            sent.truncate(length);
+            sent
+        }
+    }
+
+    #[tokio::test]
+    async fn the_opening_goes_with_the_first_answer() {
+        let mut pair = Pair::new();
+        pair.server_says(SETTINGS).await;
+        let opening = [SETTINGS, REQUEST].concat();
+        pair.client_says(&[PREFACE_BYTES, &opening]).await;
+        pair.server_says(ACK).await;
+        assert!(pair.sent().await.is_empty());
+        pair.server_says(ANSWER).await;
+        assert_eq!(pair.sent().await, [SETTINGS, ACK, ANSWER].concat());
+        // From then on everything goes at once.
+        pair.server_says(ACK).await;
+        assert_eq!(pair.sent().await, ACK);
+    }
+
+    #[tokio::test]
+    async fn whoever_may_wait_for_it_gets_it_at_once() {
+        let begun = [SETTINGS, BEGINNING].concat();
+        let asked = [SETTINGS, REQUEST].concat();
+        for said in [
+            // A client that waits for the server's settings before it asks anything, as that of gRPC for Go does.
+            &[PREFACE_BYTES as &[u8], SETTINGS][..],
+            // One whose request doesn't fit into what it may send.
+            &[PREFACE_BYTES, &begun],
+            // One that has more to say while it waits.
+            &[PREFACE_BYTES, &asked, ACK],
+        ] {
+            let mut pair = Pair::new();
+            pair.server_says(SETTINGS).await;
+            pair.client_says(said).await;
+            pair.server_says(ACK).await;
+            assert_eq!(pair.sent().await, [SETTINGS, ACK].concat(), "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_preface_may_come_with_the_rest_or_in_parts() {
+        let whole = [PREFACE_BYTES, SETTINGS, REQUEST].concat();
+        for said in [&[&whole[..]][..], &[&whole[..10], &whole[10..]]] {
+            let mut pair = Pair::new();
+            pair.server_says(SETTINGS).await;
+            pair.client_says(said).await;
+            pair.server_says(ACK).await;
+            assert!(pair.sent().await.is_empty());
+            pair.server_says(ANSWER).await;
+            assert_eq!(pair.sent().await, [SETTINGS, ACK, ANSWER].concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_says_what_there_was_to_say() {
+        let mut pair = Pair::new();
+        pair.server_says(SETTINGS).await;
+        pair.server.shutdown().await.unwrap();
+        assert_eq!(pair.sent().await, SETTINGS);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_little_at_a_time_gets_all() {
+        let (server, mut client) = duplex(4);
+        let mut server = Opening::new(server);
+        let said = async {
+            server.write_all(SETTINGS).await.unwrap();
+            server.write_all(ANSWER).await.unwrap();
+            server.write_all(ACK).await.unwrap();
+            server.flush().await.unwrap();
+            drop(server);
+        };
+        let mut all = Vec::new();
+        let (_, read) = tokio::join!(said, client.read_to_end(&mut all));
+        read.unwrap();
+        assert_eq!(all, [SETTINGS, ANSWER, ACK].concat());
+    }
+}
