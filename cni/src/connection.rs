@@ -2,11 +2,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -48,14 +50,30 @@ impl Connection {
     /// Waits for something to come, and says how much of `buffer` that fills: nothing at all at the connection's end.
     pub(crate) fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         loop {
-            let left = Some(left(deadline)?);
+            // Who waits by reading is woken as soon as the peer takes what was sent; who polls, when there is something to read.
+            let timeout = Timespec::try_from(left(deadline)?).ok();
+            match poll(&mut [PollFd::new(self, PollFlags::IN)], timeout.as_ref()) {
+                Ok(0) => return Err(too_late()),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
             let received = match self {
-                Self::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
-                Self::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+                Self::Unix(stream) => stream.read(buffer),
+                Self::Tcp(stream) => stream.read(buffer),
             };
             if let Some(received) = in_time(received)? {
                 return Ok(received);
             }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
         }
     }
 }

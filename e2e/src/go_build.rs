@@ -86,6 +86,10 @@ pub const PROGRAMS: &[GoProgram] = &[
         source: Some(include_str!("../go/runtime/libcni-gc/main.go")),
         ..runtime("libcni-gc", "nv-ipam/e2e/runtime/libcni-gc", "seconds")
     },
+    GoProgram {
+        source: Some(include_str!("../go/runtime/grpc-go/main.go")),
+        ..runtime("grpc-go", "nv-ipam/e2e/runtime/grpc-go", "seconds")
+    },
 ];
 
 const fn kubernetes(name: &'static str, package: &'static str, duration: &'static str) -> GoProgram {

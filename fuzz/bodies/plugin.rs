@@ -1,11 +1,14 @@
-//! What a runtime passes to the plugin, and everything that is made of it before the daemon is asked.
+//! What a runtime passes to the plugin, and everything that is made of it before the daemon is asked; and what that answers.
 //!
 //! Run by the fuzz targets and, over the committed corpus, by `cni/tests/repository`. A target uses a part of it.
 #![allow(dead_code, reason = "each target uses a part")]
 
+use std::time::Duration;
+
 use cni::cni_args::CniArgs;
 use cni::environment::{self, Attachment, Verb};
 use cni::garbage;
+use cni::grpc::{Answer, Exchange, ProtocolError};
 use cni::net_conf::{Document, IpamConf, NetConf};
 use cni::request::Call;
 use cni::settings::{Settings, conf_file};
@@ -60,6 +63,27 @@ pub(crate) fn cni_args(input: &[u8]) {
     let conf = document.net_conf().unwrap();
     let settings = Settings::merge(&IpamConf::default(), &IpamConf::default());
     check(&document, &conf, &settings, &args);
+}
+
+/// What comes on the connection to the daemon: the same, however it is cut.
+pub(crate) fn grpc_answer(input: &[u8]) {
+    let whole = answer(&[input]);
+    let (first, second) = input.split_at(input.len() / 2);
+    assert_eq!(answer(&[first, second]), whole);
+    assert_eq!(answer(&input.chunks(7).collect::<Vec<_>>()), whole);
+}
+
+fn answer(parts: &[&[u8]]) -> Result<Option<Answer>, ProtocolError> {
+    // More than fits into what may be sent at first.
+    let mut exchange = Exchange::new("/service/Method", Duration::from_secs(1), &vec![b'.'; 70_000]);
+    for part in parts {
+        exchange.receive(part)?;
+        exchange.take_outgoing();
+        if let Some(answer) = exchange.take_answer() {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
 }
 
 /// What is asked of the daemon is what it can be asked, and a DEL asks for what the ADD asked for.

@@ -18,7 +18,7 @@ const MESSAGE_MAX: usize = 4 << 20;
 const BLOCK_MAX: usize = 64 << 10;
 
 /// How a call ends when the peer has answered.
-pub(super) type Answer = Result<Vec<u8>, Status>;
+pub type Answer = Result<Vec<u8>, Status>;
 
 /// What the peer sends makes no call that could be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ impl ProtocolError {
 
 /// A call, from its request to its answer.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub struct Exchange {
     /// What is to be sent now.
     outgoing: Vec<u8>,
     /// What of the request must wait until the peer has room for it.
@@ -72,7 +72,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// A call of `path`, which must be answered within `timeout`.
-    pub(super) fn new(path: &str, timeout: Duration, message: &[u8]) -> Self {
+    #[must_use]
+    pub fn new(path: &str, timeout: Duration, message: &[u8]) -> Self {
         let mut outgoing = Vec::with_capacity(512);
         outgoing.extend_from_slice(frame::PREFACE);
         let settings = [(setting::HEADER_TABLE_SIZE, 0), (setting::ENABLE_PUSH, 0)];
@@ -108,17 +109,17 @@ impl Exchange {
     }
 
     /// What is to be sent before anything more can be expected.
-    pub(super) fn take_outgoing(&mut self) -> Vec<u8> {
+    pub fn take_outgoing(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.outgoing)
     }
 
     /// The answer, once it has come whole. Then there is nothing more to send.
-    pub(super) fn take_answer(&mut self) -> Option<Answer> {
+    pub fn take_answer(&mut self) -> Option<Answer> {
         self.answer.take()
     }
 
     /// The peer sent `bytes`.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         let incoming = std::mem::take(&mut self.incoming);
         if incoming.is_empty() {
             self.incoming = self.receive_frames(bytes)?.to_vec();

@@ -13,9 +13,8 @@ use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use crate::connection::Connection;
-use exchange::Exchange;
 
-pub use exchange::ProtocolError;
+pub use exchange::{Answer, Exchange, ProtocolError};
 pub use status::Status;
 
 /// Why there is no answer.

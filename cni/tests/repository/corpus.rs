@@ -14,3 +14,8 @@ fn every_network_configuration_is_read_or_refused() {
 fn every_cni_args_is_read_or_refused() {
     files::run("cni_args", plugin::cni_args);
 }
+
+#[test]
+fn every_answer_is_read_or_refused_however_it_is_cut() {
+    files::run("grpc_answer", plugin::grpc_answer);
+}

@@ -10,6 +10,7 @@ mod exclusions;
 mod full_block;
 mod garbage;
 mod go_store;
+mod grpc_go;
 mod named_addresses;
 mod networks;
 mod pod_network;
@@ -33,6 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
         full_block::tests(),
         garbage::tests(),
         go_store::tests(),
+        grpc_go::tests(),
         named_addresses::tests(),
         networks::tests(),
         pods_seen::tests(),

@@ -277,7 +277,7 @@ mod tests {
             drop(server);
         };
         let mut all = Vec::new();
-        let (_, read) = tokio::join!(said, client.read_to_end(&mut all));
+        let ((), read) = tokio::join!(said, client.read_to_end(&mut all));
         read.unwrap();
         assert_eq!(all, [SETTINGS, ANSWER, ACK].concat());
     }
