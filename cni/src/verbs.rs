@@ -74,7 +74,7 @@ fn add(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
     }
     log.verbose(format_args!("CMD ADD: Request: {parameters:?}"));
     let pools = parameters.pools.len();
-    let response = client(&loaded)
+    let response = client(&loaded, log)
         .allocate(parameters)
         .map_err(|failure| call_failed(&failure))?;
     log.verbose(format_args!("CMD ADD: Response: {response:?}"));
@@ -111,7 +111,7 @@ fn check(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut L
     };
     let parameters = call.reserve().map_err(|error| not_loaded(&error))?;
     log.verbose(format_args!("CMD CHECK: Request: {parameters:?}"));
-    client(&loaded)
+    client(&loaded, log)
         .is_allocated(parameters)
         .map_err(|failure| call_failed(&failure))?;
     log.info(format_args!("CmdCheck succeed: {}", who(attachment)));
@@ -137,7 +137,7 @@ fn del(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
         ));
     }
     log.verbose(format_args!("CMD DEL: Request: {parameters:?}"));
-    if let Err(failure) = client(&loaded).deallocate(parameters.clone()) {
+    if let Err(failure) = client(&loaded, log).deallocate(parameters.clone()) {
         leave_in_journal(&failure, &loaded, began, &parameters, log)?;
     }
     if !attachment.own_netns_allowed {
@@ -182,7 +182,7 @@ fn leave_in_journal(
 fn status(document: &Document, log: &mut Log) -> Result<(), Error> {
     let loaded = load(document)?;
     log.configure(loaded.settings.log_file.clone(), &loaded.settings.log_level);
-    let Err(failure) = client(&loaded).status() else {
+    let Err(failure) = client(&loaded, log).status() else {
         return Ok(());
     };
     if failure.is_unknown_method() {
@@ -224,7 +224,7 @@ fn gc(document: &Document, log: &mut Log) -> Result<(), Error> {
         live,
         began: Some(began),
     };
-    match client(&loaded).collect_garbage(&request) {
+    match client(&loaded, log).collect_garbage(&request) {
         Ok(released) => log.info(format_args!(
             "CmdGC succeed: Network: {} released {released} address(es)",
             document.network
@@ -249,10 +249,11 @@ fn call_failed(failure: &Failure) -> Error {
     Error::new(failure.cni_code(), format!("grpc call failed: {failure}"))
 }
 
-fn client(loaded: &Loaded) -> Client<'_> {
+fn client<'a>(loaded: &'a Loaded, log: &'a mut Log) -> Client<'a> {
     Client {
         target: &loaded.target,
         timeout: loaded.settings.call_timeout,
+        log,
     }
 }
 

@@ -34,20 +34,26 @@ pub enum CallError {
     Protocol(#[from] ProtocolError),
 }
 
-/// Calls the method at `path` with `message`, and returns the message that it answers with.
+/// Calls the method at `path` with `message`, and returns the message that it answers with. What is to be done `meanwhile`
+/// is, once the request is on its way.
 pub(crate) fn call(
     connection: &mut Connection,
     path: &str,
     message: &[u8],
     deadline: Instant,
+    meanwhile: impl FnOnce(),
 ) -> Result<Vec<u8>, CallError> {
     let timeout = deadline.saturating_duration_since(Instant::now());
     let mut exchange = Exchange::new(path, timeout, message);
+    let mut meanwhile = Some(meanwhile);
     let mut buffer = [0; 4096];
     loop {
         let outgoing = exchange.take_outgoing();
         // Whoever is gone may have said why, so it is read even if nothing can be sent any more.
         let sent = connection.send(&outgoing, deadline);
+        if let Some(meanwhile) = meanwhile.take() {
+            meanwhile();
+        }
         let length = connection.receive(&mut buffer, deadline).map_err(in_time)?;
         let Some(received) = buffer.get(..length).filter(|received| !received.is_empty()) else {
             sent.map_err(in_time)?;

@@ -16,7 +16,7 @@ pub const KEPT: u32 = 5;
 
 /// A log file open for appending.
 ///
-/// A line is one write, so lines of concurrent writers don't mix, and no line is lost in a renaming: who still has the
+/// No line is divided among writes, so lines of concurrent writers don't mix, and no line is lost in a renaming: who still has the
 /// renamed file open writes into that one.
 #[derive(Debug)]
 pub struct LogFile {
@@ -42,13 +42,13 @@ impl LogFile {
         &self.path
     }
 
-    /// Appends `line`, which has its newline.
-    pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        if is_full(&self.file, line.len(), self.size_max) {
+    /// Appends whole lines.
+    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if is_full(&self.file, lines.len(), self.size_max) {
             // If it fails: better a log that is too large than none.
-            let _ = self.rotate(line.len());
+            let _ = self.rotate(lines.len());
         }
-        self.file.write_all(line)
+        self.file.write_all(lines)
     }
 
     /// Renames the log, unless another process does or did, and opens the new one. After an error, or while another

@@ -74,14 +74,15 @@ pub fn line(time: SystemTime, level: Level, message: &str) -> String {
         .rev()
         .find(|at| message.is_char_boundary(*at));
     let shown = cut.and_then(|cut| message.get(..cut)).unwrap_or_default();
-    for part in shown.split_inclusive(breaks_line) {
-        let mut rest = part.chars();
-        match rest.next_back().filter(|last| breaks_line(*last)) {
-            Some(last) => {
-                line.push_str(rest.as_str());
-                line.extend(last.escape_default());
+    if shown.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        line.push_str(shown);
+    } else {
+        for c in shown.chars() {
+            if breaks_line(c) {
+                line.extend(c.escape_default());
+            } else {
+                line.push(c);
             }
-            None => line.push_str(part),
         }
     }
     if shown.len() < message.len() {
@@ -95,11 +96,12 @@ fn breaks_line(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Writes lines at a level and the ones that matter more.
+/// Writes lines at a level and the ones that matter more: with [`Log::flush`], or when it is dropped.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
     file: FileState,
+    lines: String,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl Log {
         Self {
             level: Level::Info,
             file: FileState::None,
+            lines: String::new(),
         }
     }
 
@@ -159,13 +162,20 @@ impl Log {
     }
 
     fn log(&mut self, level: Level, message: impl fmt::Display) {
-        if level > self.level {
+        if level <= self.level {
+            self.lines += &line(SystemTime::now(), level, &message.to_string());
+        }
+    }
+
+    /// Writes what was logged since the last time.
+    pub fn flush(&mut self) {
+        if self.lines.is_empty() {
             return;
         }
-        let line = line(SystemTime::now(), level, &message.to_string());
+        let lines = std::mem::take(&mut self.lines);
         // Nobody is left to complain to.
-        let _ = io::stderr().write_all(line.as_bytes());
-        if let Err((path, error)) = self.append(line.as_bytes()) {
+        let _ = io::stderr().write_all(lines.as_bytes());
+        if let Err((path, error)) = self.append(lines.as_bytes()) {
             let complaint = format!("can't write the log file {}: {error}", path.display());
             let _ =
                 io::stderr().write_all(self::line(SystemTime::now(), Level::Warning, &complaint).as_bytes());
@@ -173,15 +183,23 @@ impl Log {
         }
     }
 
-    fn append(&mut self, line: &[u8]) -> Result<(), (PathBuf, io::Error)> {
+    fn append(&mut self, lines: &[u8]) -> Result<(), (PathBuf, io::Error)> {
         if let FileState::At(path) = &self.file {
             let file = LogFile::open(path, SIZE_MAX).map_err(|error| (path.clone(), error))?;
             self.file = FileState::Open(file);
         }
         match &mut self.file {
-            FileState::Open(file) => file.append(line).map_err(|error| (file.path().to_owned(), error)),
+            FileState::Open(file) => file
+                .append(lines)
+                .map_err(|error| (file.path().to_owned(), error)),
             FileState::None | FileState::At(_) => Ok(()),
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 
