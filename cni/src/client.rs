@@ -1,5 +1,6 @@
 //! The connection to ipam-node: one call, within its deadline.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -15,63 +16,77 @@ use crate::grpc;
 use crate::log::Log;
 use crate::target::Target;
 
-/// Calls to the ipam-node at one place. Each makes its own connection: a process makes one call.
+/// A connection to the ipam-node at one place, for the one call that a process makes.
 #[derive(Debug)]
 pub struct Client<'a> {
-    /// Where it listens.
-    pub target: &'a Target,
-    /// How long a call may take, connecting included. The daemon is told, and drops what it can't finish by then.
-    pub timeout: Duration,
-    /// Written while the daemon works on the request: until then nobody waits for it, and nothing depends on it.
-    pub log: &'a mut Log,
+    target: &'a Target,
+    timeout: Duration,
+    deadline: Instant,
+    connection: io::Result<Connection>,
 }
 
-impl Client<'_> {
-    /// ADD.
-    pub fn allocate(&mut self, parameters: IpamParameters) -> Result<AllocateResponse, Failure> {
+impl<'a> Client<'a> {
+    /// Connects. If that fails the call does, so this can be done before it is certain that there will be one: meanwhile the
+    /// daemon wakes up.
+    ///
+    /// `timeout` is how long call and connecting may take together. The daemon is told, and drops what it can't finish by then.
+    #[must_use]
+    pub fn connect(target: &'a Target, timeout: Duration) -> Self {
+        let deadline = Instant::now() + timeout;
+        Self {
+            target,
+            timeout,
+            deadline,
+            connection: Connection::open(target, deadline),
+        }
+    }
+
+    /// ADD. As with all of them, the log is written while the daemon works on the request.
+    pub fn allocate(self, parameters: IpamParameters, log: &mut Log) -> Result<AllocateResponse, Failure> {
         let parameters = Some(parameters);
-        self.call("Allocate", &AllocateRequest { parameters })
+        self.call("Allocate", &AllocateRequest { parameters }, log)
     }
 
     /// CHECK.
-    pub fn is_allocated(&mut self, parameters: IpamParameters) -> Result<(), Failure> {
+    pub fn is_allocated(self, parameters: IpamParameters, log: &mut Log) -> Result<(), Failure> {
         let parameters = Some(parameters);
-        self.call("IsAllocated", &IsAllocatedRequest { parameters })
+        self.call("IsAllocated", &IsAllocatedRequest { parameters }, log)
             .map(|IsAllocatedResponse {}| ())
     }
 
     /// DEL.
-    pub fn deallocate(&mut self, parameters: IpamParameters) -> Result<(), Failure> {
+    pub fn deallocate(self, parameters: IpamParameters, log: &mut Log) -> Result<(), Failure> {
         let parameters = Some(parameters);
-        self.call("Deallocate", &DeallocateRequest { parameters })
+        self.call("Deallocate", &DeallocateRequest { parameters }, log)
             .map(|DeallocateResponse {}| ())
     }
 
     /// GC: how many addresses it released.
-    pub fn collect_garbage(&mut self, message: &CollectGarbageRequest) -> Result<u32, Failure> {
-        self.call("CollectGarbage", message)
+    pub fn collect_garbage(self, message: &CollectGarbageRequest, log: &mut Log) -> Result<u32, Failure> {
+        self.call("CollectGarbage", message, log)
             .map(|CollectGarbageResponse { released }| released)
     }
 
     /// STATUS.
-    pub fn status(&mut self) -> Result<(), Failure> {
-        self.call("Status", &StatusRequest {}).map(|StatusResponse {}| ())
+    pub fn status(self, log: &mut Log) -> Result<(), Failure> {
+        self.call("Status", &StatusRequest {}, log)
+            .map(|StatusResponse {}| ())
     }
 
     fn call<Answer: Message + Default>(
-        &mut self,
+        self,
         method: &str,
         message: &impl Message,
+        log: &mut Log,
     ) -> Result<Answer, Failure> {
-        let deadline = Instant::now() + self.timeout;
         // What fails here certainly didn't reach the daemon.
-        let mut connection = Connection::open(self.target, deadline)
+        let mut connection = self
+            .connection
             .map_err(|error| Failure::not_reached(self.target, &error))?;
         let path = format!("/nvidia.ipam.node.v1.IPAMService/{method}");
-        let answer = grpc::call(&mut connection, &path, &message.encode_to_vec(), deadline, || {
-            self.log.flush();
-        })
-        .map_err(|error| Failure::of_call(error, self.target, self.timeout))?;
+        let message = message.encode_to_vec();
+        let answer = grpc::call(&mut connection, &path, &message, self.deadline, || log.flush())
+            .map_err(|error| Failure::of_call(error, self.target, self.timeout))?;
         Answer::decode(answer.as_slice()).map_err(|error| Failure::lost(self.target, &error))
     }
 }

@@ -54,6 +54,7 @@ fn add(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
         )
     };
     let loaded = Loaded::of(document).map_err(|error| refused(&error))?;
+    let client = connect(&loaded);
     log_call("ADD", attachment, stdin, &loaded, log);
     let call = Call {
         network: &document.network,
@@ -74,8 +75,8 @@ fn add(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
     }
     log.verbose(format_args!("CMD ADD: Request: {parameters:?}"));
     let pools = parameters.pools.len();
-    let response = client(&loaded, log)
-        .allocate(parameters)
+    let response = client
+        .allocate(parameters, log)
         .map_err(|failure| call_failed(&failure))?;
     log.verbose(format_args!("CMD ADD: Response: {response:?}"));
     let unexpected = |reason: &dyn Display| {
@@ -102,6 +103,7 @@ fn add(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
 
 fn check(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log) -> Result<(), Error> {
     let loaded = load(document)?;
+    let client = connect(&loaded);
     log_call("CHECK", attachment, stdin, &loaded, log);
     let call = Call {
         network: &document.network,
@@ -111,8 +113,8 @@ fn check(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut L
     };
     let parameters = call.reserve().map_err(|error| not_loaded(&error))?;
     log.verbose(format_args!("CMD CHECK: Request: {parameters:?}"));
-    client(&loaded, log)
-        .is_allocated(parameters)
+    client
+        .is_allocated(parameters, log)
         .map_err(|failure| call_failed(&failure))?;
     log.info(format_args!("CmdCheck succeed: {}", who(attachment)));
     Ok(())
@@ -122,6 +124,7 @@ fn del(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
     // Before anything is sent: what is reserved from here on must survive this DEL.
     let began = clock::now();
     let loaded = load(document)?;
+    let client = connect(&loaded);
     log_call("DEL", attachment, stdin, &loaded, log);
     let call = Call {
         network: &document.network,
@@ -137,7 +140,7 @@ fn del(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
         ));
     }
     log.verbose(format_args!("CMD DEL: Request: {parameters:?}"));
-    if let Err(failure) = client(&loaded, log).deallocate(parameters.clone()) {
+    if let Err(failure) = client.deallocate(parameters.clone(), log) {
         leave_in_journal(&failure, &loaded, began, &parameters, log)?;
     }
     if !attachment.own_netns_allowed {
@@ -182,7 +185,7 @@ fn leave_in_journal(
 fn status(document: &Document, log: &mut Log) -> Result<(), Error> {
     let loaded = load(document)?;
     log.configure(loaded.settings.log_file.clone(), &loaded.settings.log_level);
-    let Err(failure) = client(&loaded, log).status() else {
+    let Err(failure) = connect(&loaded).status(log) else {
         return Ok(());
     };
     if failure.is_unknown_method() {
@@ -224,7 +227,7 @@ fn gc(document: &Document, log: &mut Log) -> Result<(), Error> {
         live,
         began: Some(began),
     };
-    match client(&loaded, log).collect_garbage(&request) {
+    match connect(&loaded).collect_garbage(&request, log) {
         Ok(released) => log.info(format_args!(
             "CmdGC succeed: Network: {} released {released} address(es)",
             document.network
@@ -249,12 +252,9 @@ fn call_failed(failure: &Failure) -> Error {
     Error::new(failure.cni_code(), format!("grpc call failed: {failure}"))
 }
 
-fn client<'a>(loaded: &'a Loaded, log: &'a mut Log) -> Client<'a> {
-    Client {
-        target: &loaded.target,
-        timeout: loaded.settings.call_timeout,
-        log,
-    }
+/// Done as soon as it is known where to: the daemon wakes up while the rest of the call is looked at.
+fn connect(loaded: &Loaded) -> Client<'_> {
+    Client::connect(&loaded.target, loaded.settings.call_timeout)
 }
 
 fn who(attachment: &Attachment) -> String {
