@@ -94,20 +94,21 @@ pub(super) fn read(block: &[u8]) -> Option<Fields> {
         } else {
             let place = rest.integer(if first & 0x40 == 0 { 4 } else { 6 })?;
             let name = match place {
-                0 => rest.string()?,
+                0 => Some(rest.string()?.plain()?),
                 place if place > STATIC => return None,
                 place if (FIRST_STATUS..FIRST_STATUS + STATUSES.len()).contains(&place) => {
-                    b":status".to_vec()
+                    Some(b":status".to_vec())
                 }
-                _ => Vec::new(),
+                _ => None,
             };
             let value = rest.string()?;
-            match name.as_slice() {
-                b":status" => fields.http_status = Some(value),
-                b"grpc-status" => fields.grpc_status = Some(value),
-                b"grpc-message" => fields.grpc_message = Some(value),
-                _ => {}
-            }
+            let wanted = match name.as_deref() {
+                Some(b":status") => &mut fields.http_status,
+                Some(b"grpc-status") => &mut fields.grpc_status,
+                Some(b"grpc-message") => &mut fields.grpc_message,
+                _ => continue,
+            };
+            *wanted = Some(value.plain()?);
         }
     }
     Some(fields)
@@ -116,7 +117,7 @@ pub(super) fn read(block: &[u8]) -> Option<Fields> {
 /// What is yet to be read of a block.
 struct Rest<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
     fn byte(&mut self) -> Option<u8> {
         let (&byte, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -140,15 +141,27 @@ impl Rest<'_> {
         None
     }
 
-    fn string(&mut self) -> Option<Vec<u8>> {
+    fn string(&mut self) -> Option<Text<'a>> {
         let is_coded = *self.0.first()? & 0x80 != 0;
         let length = self.integer(7)?;
-        let (text, rest) = self.0.split_at_checked(length)?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
-        if is_coded {
-            huffman::decode(text)
+        Some(Text { is_coded, bytes })
+    }
+}
+
+/// A string as it was sent. Most need not be read.
+struct Text<'a> {
+    is_coded: bool,
+    bytes: &'a [u8],
+}
+
+impl Text<'_> {
+    fn plain(&self) -> Option<Vec<u8>> {
+        if self.is_coded {
+            huffman::decode(self.bytes)
         } else {
-            Some(text.to_vec())
+            Some(self.bytes.to_vec())
         }
     }
 }
