@@ -51,7 +51,7 @@ pub fn run(process: Process<'_>) -> ExitCode {
 
 fn carry_out(verb: &Verb, stdin: &mut dyn Read, log: &mut Log) -> Result<Vec<u8>, Error> {
     // Most fit; growing from nothing would be a read for each 32 bytes.
-    let mut configuration = Vec::with_capacity(4096);
+    let mut configuration = Vec::with_capacity(2048);
     if *verb != Verb::Version {
         stdin
             .read_to_end(&mut configuration)

@@ -46,7 +46,7 @@ pub(crate) fn call(
     let timeout = deadline.saturating_duration_since(Instant::now());
     let mut exchange = Exchange::new(path, timeout, message);
     let mut meanwhile = Some(meanwhile);
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 1024];
     loop {
         let outgoing = exchange.take_outgoing();
         // Whoever is gone may have said why, so it is read even if nothing can be sent any more.
