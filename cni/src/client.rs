@@ -27,21 +27,21 @@ pub struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// Connects. If that fails the call does, so this can be done before it is certain that there will be one: meanwhile the
-    /// daemon wakes up.
+    /// daemon wakes up. The log is written if there is anything to wait for, here or after the request was sent.
     ///
     /// `timeout` is how long call and connecting may take together. The daemon is told, and drops what it can't finish by then.
     #[must_use]
-    pub fn connect(target: &'a Target, timeout: Duration) -> Self {
+    pub fn connect(target: &'a Target, timeout: Duration, log: &mut Log) -> Self {
         let deadline = Instant::now() + timeout;
         Self {
             target,
             timeout,
             deadline,
-            connection: Connection::open(target, deadline),
+            connection: Connection::open(target, deadline, || log.flush()),
         }
     }
 
-    /// ADD. As with all of them, the log is written while the daemon works on the request.
+    /// ADD.
     pub fn allocate(self, parameters: IpamParameters, log: &mut Log) -> Result<AllocateResponse, Failure> {
         let parameters = Some(parameters);
         self.call("Allocate", &AllocateRequest { parameters }, log)

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
@@ -23,47 +23,59 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    /// Connects to `target`.
-    pub(crate) fn open(target: &Target, deadline: Instant) -> io::Result<Self> {
+    /// Connects to `target`. Before it waits for that, it does what is to be done `meanwhile`.
+    pub(crate) fn open(target: &Target, deadline: Instant, meanwhile: impl FnOnce()) -> io::Result<Self> {
         match target {
-            Target::Unix(path) => unix(path, deadline).map(Self::Unix),
-            Target::Tcp(address) => tcp(address, deadline).map(Self::Tcp),
+            Target::Unix(path) => unix(path, deadline, meanwhile).map(Self::Unix),
+            Target::Tcp(address) => {
+                meanwhile();
+                tcp(address, deadline).map(Self::Tcp)
+            }
         }
     }
 
     /// Sends all of `bytes`.
     pub(crate) fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
-            let left = Some(left(deadline)?);
             let sent = match self {
-                Self::Unix(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
-                Self::Tcp(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+                Self::Unix(stream) => stream.write(bytes),
+                Self::Tcp(stream) => stream.write(bytes),
             };
-            match in_time(sent)? {
+            match at_once(sent)? {
                 Some(0) => return Err(ErrorKind::WriteZero.into()),
-                sent => bytes = bytes.get(sent.unwrap_or(0)..).unwrap_or_default(),
+                Some(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+                None => self.wait(PollFlags::OUT, deadline)?,
             }
         }
         Ok(())
     }
 
-    /// Waits for something to come, and says how much of `buffer` that fills: nothing at all at the connection's end.
+    /// Waits for something to come, and says how much of `buffer` that fills: nothing at all at the connection's end. What has
+    /// come by the deadline is still taken after it.
     pub(crate) fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         loop {
             // Who waits by reading is woken as soon as the peer takes what was sent; who polls, when there is something to read.
-            let timeout = Timespec::try_from(left(deadline)?).ok();
-            match poll(&mut [PollFd::new(self, PollFlags::IN)], timeout.as_ref()) {
-                Ok(0) => return Err(too_late()),
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            }
+            self.wait(PollFlags::IN, deadline)?;
             let received = match self {
                 Self::Unix(stream) => stream.read(buffer),
                 Self::Tcp(stream) => stream.read(buffer),
             };
-            if let Some(received) = in_time(received)? {
+            if let Some(received) = at_once(received)? {
                 return Ok(received);
+            }
+        }
+    }
+
+    /// Waits until the socket is ready; after the deadline it must be already.
+    fn wait(&self, for_what: PollFlags, deadline: Instant) -> io::Result<()> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            match poll(&mut [PollFd::new(self, for_what)], timeout.as_ref()) {
+                Ok(0) => return Err(too_late()),
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -78,27 +90,31 @@ impl AsFd for Connection {
     }
 }
 
-/// What a socket with a timeout says; `None` if a signal came in between.
-fn in_time(result: io::Result<usize>) -> io::Result<Option<usize>> {
+/// What a socket says that doesn't block; `None` if it would have.
+fn at_once(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(length) => Ok(Some(length)),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(too_late()),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    // A daemon that many connect to at once has a full backlog: then this waits, see unix(7) and SO_SNDTIMEO.
-    set_socket_timeout(&socket, Timeout::Send, Some(left(deadline)?))?;
-    match connect(&socket, &SocketAddrUnix::new(path)?) {
-        Err(Errno::AGAIN) => return Err(too_late()),
+fn unix(path: &Path, deadline: Instant, meanwhile: impl FnOnce()) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    match connect(&socket, &address) {
+        Err(Errno::AGAIN) => {
+            // A daemon that many connect to at once has a full backlog. Only a socket that blocks waits for that, see unix(7).
+            meanwhile();
+            ioctl_fionbio(&socket, false)?;
+            set_socket_timeout(&socket, Timeout::Send, Some(left(deadline)?))?;
+            match connect(&socket, &address) {
+                Err(Errno::AGAIN) => return Err(too_late()),
+                result => result?,
+            }
+            ioctl_fionbio(&socket, true)?;
+        }
         result => result?,
     }
     Ok(socket.into())
@@ -109,6 +125,7 @@ fn tcp(address: &str, deadline: Instant) -> io::Result<TcpStream> {
     for address in look_up(address, deadline)? {
         result = TcpStream::connect_timeout(&address, left(deadline)?);
         if let Ok(stream) = &result {
+            stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             break;
         }

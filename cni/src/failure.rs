@@ -12,7 +12,8 @@ use crate::target::Target;
 /// What is known about a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The request never left: nobody listens, or the deadline passed before there was a connection.
+    /// The request was not looked at: nobody listens, the deadline passed before there was a connection, or the daemon ended
+    /// the connection first.
     NotReached,
     /// The daemon answered that it can't serve now, and did nothing.
     Unavailable,
@@ -61,17 +62,16 @@ impl Failure {
 
     /// `target` was connected, and the call failed within `timeout`.
     ///
-    /// Unknown is what gRPC says of an answer that it can't understand; no daemon answers it. Cancelled and
-    /// DeadlineExceeded mean that the daemon saw the deadline pass.
+    /// Cancelled and DeadlineExceeded mean that the daemon saw the deadline pass.
     #[must_use]
     pub fn of_call(error: CallError, target: &Target, timeout: Duration) -> Self {
         match error {
             CallError::Deadline => Self::deadline(target, timeout),
             CallError::Broken(error) => Self::lost(target, &error),
+            CallError::Protocol(error) if error.is_unprocessed() => Self::not_reached(target, &error),
             CallError::Protocol(error) => Self::lost(target, &error),
             CallError::Refused(Status { code, message }) => match code {
                 GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Self::deadline(target, timeout),
-                GrpcCode::Unknown => Self::lost(target, &message),
                 GrpcCode::Unavailable => Self {
                     kind: Kind::Unavailable,
                     code,
@@ -170,7 +170,6 @@ mod tests {
         for error in [
             CallError::Broken(std::io::Error::other("reset")),
             CallError::Protocol(ProtocolError::Reset(2)),
-            refused(GrpcCode::Unknown, "no such status"),
         ] {
             let failure = of_call(error);
             assert_eq!(
@@ -179,6 +178,18 @@ mod tests {
                 "{failure}"
             );
             assert!(failure.message.contains("broke before it answered"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_certainly_not_looked_at_is_worth_another_try() {
+        for error in [ProtocolError::GoAway(0), ProtocolError::Reset(7)] {
+            let failure = of_call(CallError::Protocol(error));
+            assert_eq!(
+                (failure.kind, failure.cni_code()),
+                (Kind::NotReached, Code::TryAgainLater),
+                "{failure}"
+            );
         }
     }
 

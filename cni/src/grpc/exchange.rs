@@ -41,6 +41,11 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// Whether the peer certainly did nothing: RFC 9113, section 8.7.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        matches!(self, Self::GoAway(_) | Self::Reset(frame::REFUSED_STREAM))
+    }
+
     /// Whether the peer gave the call up, as it does when the call's time is over.
     pub(super) fn is_cancelled(&self) -> bool {
         *self == Self::Reset(frame::CANCEL)
@@ -52,8 +57,9 @@ impl ProtocolError {
 pub struct Exchange {
     /// What is to be sent now.
     outgoing: Vec<u8>,
-    /// What of the request must wait until the peer has room for it.
-    rest: Vec<u8>,
+    /// The request's body, and how much of it has been sent. The rest waits until the peer has room for it.
+    request: Vec<u8>,
+    sent: usize,
     /// How much more the peer takes: on the connection, of the request, and of any request to begin with.
     connection_window: i64,
     stream_window: i64,
@@ -88,12 +94,13 @@ impl Exchange {
         hpack::put(&mut block, "te", "trailers");
         hpack::put(&mut block, "grpc-timeout", &grpc_timeout(timeout));
         frame::put(&mut outgoing, kind::HEADERS, flag::END_HEADERS, STREAM, &block);
-        let mut rest = vec![0];
-        rest.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-        rest.extend_from_slice(message);
+        let mut request = vec![0];
+        request.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+        request.extend_from_slice(message);
         let mut exchange = Self {
             outgoing,
-            rest,
+            request,
+            sent: 0,
             connection_window: frame::WINDOW,
             stream_window: frame::WINDOW,
             initial_window: frame::WINDOW,
@@ -250,7 +257,8 @@ impl Exchange {
         match &fields.http_status {
             // What is only said in between: RFC 9110, section 15.2.
             Some(status) if status.starts_with(b"1") && !is_last => return Ok(()),
-            Some(status) if status != b"200" => {
+            // A server of gRPC may say why in its own words as well.
+            Some(status) if status != b"200" && fields.grpc_status.is_none() => {
                 let status = String::from_utf8_lossy(status);
                 return Err(ProtocolError::NotGrpc(format!("it says HTTP {status}")));
             }
@@ -304,17 +312,18 @@ impl Exchange {
     fn send_rest(&mut self) {
         loop {
             let room = usize::try_from(self.connection_window.min(self.stream_window)).unwrap_or(0);
-            let length = self.rest.len().min(room).min(frame::LENGTH_MAX);
-            if length == 0 {
+            let rest = self.request.get(self.sent..).unwrap_or_default();
+            let length = rest.len().min(room).min(frame::LENGTH_MAX);
+            let (part, after) = rest.split_at(length);
+            if part.is_empty() {
                 return;
             }
-            let rest = self.rest.split_off(length);
-            let flags = if rest.is_empty() { flag::END_STREAM } else { 0 };
-            frame::put(&mut self.outgoing, kind::DATA, flags, STREAM, &self.rest);
-            self.rest = rest;
-            let sent = i64::try_from(length).unwrap_or(i64::MAX);
-            self.connection_window -= sent;
-            self.stream_window -= sent;
+            let flags = if after.is_empty() { flag::END_STREAM } else { 0 };
+            frame::put(&mut self.outgoing, kind::DATA, flags, STREAM, part);
+            self.sent += length;
+            let taken = i64::try_from(length).unwrap_or(i64::MAX);
+            self.connection_window -= taken;
+            self.stream_window -= taken;
         }
     }
 }

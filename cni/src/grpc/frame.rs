@@ -43,7 +43,10 @@ pub(super) mod setting {
     pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 }
 
-/// The error code of a stream that nobody wants any more: section 7.
+/// The error code of a stream that the peer did nothing for: section 7.
+pub(super) const REFUSED_STREAM: u32 = 7;
+
+/// The error code of a stream that nobody wants any more.
 pub(super) const CANCEL: u32 = 8;
 
 /// A frame that came whole.

@@ -66,6 +66,10 @@ pub(crate) fn call(
         if let Some(answer) = exchange.take_answer() {
             return answer.map_err(CallError::Refused);
         }
+        // Whoever sends other things all the time doesn't answer.
+        if Instant::now() >= deadline {
+            return Err(CallError::Deadline);
+        }
     }
 }
 
@@ -73,5 +77,71 @@ fn in_time(error: io::Error) -> CallError {
     match error.kind() {
         ErrorKind::TimedOut => CallError::Deadline,
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::frame::{flag, kind, put};
+    use super::*;
+
+    fn pair() -> (Connection, UnixStream) {
+        let (here, there) = UnixStream::pair().unwrap();
+        here.set_nonblocking(true).unwrap();
+        (Connection::Unix(here), there)
+    }
+
+    fn answer() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put(&mut bytes, kind::SETTINGS, 0, 0, &[]);
+        put(&mut bytes, kind::HEADERS, flag::END_HEADERS, 1, b"\x88");
+        put(&mut bytes, kind::DATA, 0, 1, b"\0\0\0\0\x02ok");
+        let last = flag::END_HEADERS | flag::END_STREAM;
+        put(&mut bytes, kind::HEADERS, last, 1, b"\0\x0bgrpc-status\x010");
+        bytes
+    }
+
+    #[test]
+    fn an_answer_that_came_in_time_is_taken_however_late_it_is_looked_for() {
+        let (mut here, mut there) = pair();
+        there.write_all(&answer()).unwrap();
+        let called = call(&mut here, "/service/Method", b"question", Instant::now(), || {});
+        assert_eq!(called.unwrap(), b"ok");
+    }
+
+    #[test]
+    fn what_was_to_be_done_is_done_before_the_answer() {
+        let (mut here, mut there) = pair();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let called = call(&mut here, "/service/Method", b"question", deadline, || {
+            there.write_all(&answer()).unwrap();
+        });
+        assert_eq!(called.unwrap(), b"ok");
+    }
+
+    #[test]
+    fn a_peer_that_only_pings_does_not_answer() {
+        let (mut here, mut there) = pair();
+        let mut bytes = Vec::new();
+        put(&mut bytes, kind::SETTINGS, 0, 0, &[]);
+        for _ in 0..1000 {
+            put(&mut bytes, kind::PING, 0, 0, b"are you?");
+        }
+        there.write_all(&bytes).unwrap();
+        let called = call(&mut here, "/service/Method", b"question", Instant::now(), || {});
+        assert!(matches!(called, Err(CallError::Deadline)), "{called:?}");
+    }
+
+    #[test]
+    fn a_connection_that_ends_is_no_answer() {
+        let (mut here, there) = pair();
+        drop(there);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let called = call(&mut here, "/service/Method", b"question", deadline, || {});
+        assert!(matches!(called, Err(CallError::Broken(_))), "{called:?}");
     }
 }

@@ -117,8 +117,9 @@ async fn server(bed: Arc<Bed>) -> Result<()> {
 
     let collected = CollectGarbageResponse { released: 5 }.encode_to_vec();
     let seen = answering(&bed, node, "0", &hex(&collected), async || {
-        let live = many(|container, interface| json!({ "containerID": container, "ifname": interface }));
-        let network = json!({ "cniVersion": "1.1.0", "cni.dev/valid-attachments": live });
+        let attachments =
+            many(|container, interface| json!({ "containerID": container, "ifname": interface }));
+        let network = json!({ "cniVersion": "1.1.0", "cni.dev/valid-attachments": attachments });
         call(node, "GC", network).await?.success().map(drop)
     })
     .await?;

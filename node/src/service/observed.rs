@@ -3,7 +3,6 @@
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rpc::code::Code;
@@ -27,8 +26,6 @@ impl Unsaid {
         let unsaid = self.clone();
         tokio::spawn(async move {
             tokio::task::yield_now().await;
-            // The kernel may have put who waited on this very core.
-            thread::yield_now();
             let all = mem::take(&mut *unsaid.lock());
             all.into_iter().for_each(Said::log);
         });

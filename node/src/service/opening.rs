@@ -22,6 +22,9 @@ const DATA: u8 = 0;
 /// The type of a frame that begins a message, and may end it.
 const HEADERS: u8 = 1;
 
+/// The type of a frame that is to be answered with one.
+const PING: u8 = 6;
+
 /// The flag of a message's last frame.
 const END_STREAM: u8 = 1;
 
@@ -62,18 +65,29 @@ impl Held {
         let said = bytes.get(preface..).unwrap_or_default();
         if !said.is_empty() {
             // Whoever has not sent a whole request may need the opening to do so.
-            let asks = frames(said)
-                .any(|(kind, flags, _)| matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
-            self.released |= self.is_asked || !asks;
+            self.released |= self.is_asked || !asks_only(said);
             self.is_asked = true;
         }
     }
 
-    /// The server sends `bytes`, which are whole frames.
+    /// The server sends `bytes`, which are whole frames: nothing here writes from several places at once.
     fn say(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.released |= frames(bytes).any(|(_, _, stream)| stream != 0);
     }
+}
+
+/// Whether a client that says this has nothing to do but wait for an answer.
+fn asks_only(said: &[u8]) -> bool {
+    let mut is_whole = false;
+    for (kind, flags, _) in frames(said) {
+        match kind {
+            DATA | HEADERS => is_whole = flags & END_STREAM != 0,
+            PING => return false,
+            _ => {}
+        }
+    }
+    is_whole
 }
 
 /// Type, flags and stream of each of the frames, the last of which may be cut off.
@@ -227,11 +241,16 @@ mod tests {
     async fn whoever_may_wait_for_it_gets_it_at_once() {
         let begun = [SETTINGS, BEGINNING].concat();
         let asked = [SETTINGS, REQUEST].concat();
+        let two = [SETTINGS, REQUEST, BEGINNING].concat();
+        let pings = [SETTINGS, REQUEST, b"\0\0\x08\x06\0\0\0\0\0are you?"].concat();
         for said in [
             // A client that waits for the server's settings before it asks anything, as that of gRPC for Go does.
             &[PREFACE_BYTES as &[u8], SETTINGS][..],
             // One whose request doesn't fit into what it may send.
             &[PREFACE_BYTES, &begun],
+            &[PREFACE_BYTES, &two],
+            // One that wants to know whether the server is alive.
+            &[PREFACE_BYTES, &pings],
             // One that has more to say while it waits.
             &[PREFACE_BYTES, &asked, ACK],
         ] {
