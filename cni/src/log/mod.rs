@@ -70,30 +70,23 @@ const MESSAGE_MAX: usize = 64 * 1024;
 #[must_use]
 pub fn line(time: SystemTime, level: Level, message: &str) -> String {
     let mut line = format!("{} [{}] ", rfc3339(time), level.as_str());
-    let cut = (0..=MESSAGE_MAX.min(message.len()))
-        .rev()
-        .find(|at| message.is_char_boundary(*at));
-    let shown = cut.and_then(|cut| message.get(..cut)).unwrap_or_default();
-    if shown.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        line.push_str(shown);
+    if line.len() + message.len() <= MESSAGE_MAX && message.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        line.push_str(message);
     } else {
-        for c in shown.chars() {
-            if breaks_line(c) {
+        for c in message.chars() {
+            if line.len() > MESSAGE_MAX {
+                let _ = write!(line, "... ({} bytes)", message.len());
+                break;
+            }
+            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
                 line.extend(c.escape_default());
             } else {
                 line.push(c);
             }
         }
     }
-    if shown.len() < message.len() {
-        let _ = write!(line, "... ({} bytes)", message.len());
-    }
     line.push('\n');
     line
-}
-
-fn breaks_line(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Writes lines at a level and the ones that matter more: with [`Log::flush`], or when it is dropped.
@@ -234,6 +227,10 @@ mod tests {
         let huge = line(UNIX_EPOCH, Level::Debug, &"x".repeat(10 << 20));
         assert!(huge.len() < MESSAGE_MAX + 100);
         assert!(huge.ends_with("... (10485760 bytes)\n"));
+        // However much longer it becomes by what stands for its line breaks.
+        let breaks = line(UNIX_EPOCH, Level::Debug, &"\u{85}".repeat(MESSAGE_MAX));
+        assert!(breaks.len() < MESSAGE_MAX + 100);
+        assert!(breaks.ends_with("... (131072 bytes)\n"));
     }
 
     proptest! {
