@@ -127,25 +127,17 @@ impl Exchange {
 
     /// The peer sent `bytes`.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let incoming = std::mem::take(&mut self.incoming);
-        if incoming.is_empty() {
-            self.incoming = self.receive_frames(bytes)?.to_vec();
-        } else {
-            let all = [incoming.as_slice(), bytes].concat();
-            self.incoming = self.receive_frames(&all)?.to_vec();
-        }
-        Ok(())
-    }
-
-    /// Returns what is no whole frame yet.
-    fn receive_frames<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], ProtocolError> {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        incoming.extend_from_slice(bytes);
+        let mut rest = incoming.as_slice();
         while self.answer.is_none()
-            && let Some((frame, rest)) = Frame::split(bytes)?
+            && let Some((frame, after)) = Frame::split(rest)?
         {
             self.receive_frame(&frame)?;
-            bytes = rest;
+            rest = after;
         }
-        Ok(bytes)
+        self.incoming = rest.to_vec();
+        Ok(())
     }
 
     fn receive_frame(&mut self, frame: &Frame<'_>) -> Result<(), ProtocolError> {
@@ -153,7 +145,8 @@ impl Exchange {
             return Err(not_http2("it didn't begin with its settings"));
         }
         self.opened = true;
-        if self.block.is_some() != (frame.kind == kind::CONTINUATION) {
+        let block = self.block.take();
+        if block.is_some() != (frame.kind == kind::CONTINUATION) {
             return Err(not_http2("header fields that are cut off"));
         }
         match (frame.kind, frame.stream) {
@@ -162,15 +155,15 @@ impl Exchange {
             (kind::GOAWAY, 0) => go_away(frame),
             (kind::WINDOW_UPDATE, 0 | STREAM) => self.window_update(frame),
             (kind::HEADERS, STREAM) => {
-                let block = frame.content().ok_or(not_http2("a frame that is cut off"))?;
-                self.headers(Vec::new(), block, frame, frame.has(flag::END_STREAM))
+                let part = frame.content().ok_or(not_http2("a frame that is cut off"))?;
+                self.headers(Vec::new(), part, frame, frame.has(flag::END_STREAM))
             }
-            (kind::CONTINUATION, STREAM) => match self.block.take() {
-                Some((begun, is_last)) => self.headers(begun, frame.payload, frame, is_last),
-                None => Ok(()),
-            },
+            (kind::CONTINUATION, STREAM) => {
+                let (begun, is_last) = block.unwrap_or_default();
+                self.headers(begun, frame.payload, frame, is_last)
+            }
             (kind::DATA, STREAM) => self.data(frame),
-            (kind::RST_STREAM, STREAM) => Err(ProtocolError::Reset(frame.number().unwrap_or_default())),
+            (kind::RST_STREAM, STREAM) => Err(ProtocolError::Reset(frame.error_code().unwrap_or_default())),
             (
                 kind::SETTINGS
                 | kind::PING
@@ -215,7 +208,7 @@ impl Exchange {
     }
 
     fn window_update(&mut self, frame: &Frame<'_>) -> Result<(), ProtocolError> {
-        let more = frame.number().ok_or(not_http2("a window of another length"))? & (u32::MAX >> 1);
+        let more = frame.increment().ok_or(not_http2("a window of another length"))?;
         let window = if frame.stream == 0 {
             &mut self.connection_window
         } else {
@@ -226,31 +219,24 @@ impl Exchange {
         Ok(())
     }
 
-    /// Takes a part of a block of header fields, after what had `begun`.
+    /// Takes a part of a block of header fields, after what had come of that.
     fn headers(
         &mut self,
-        mut begun: Vec<u8>,
+        mut block: Vec<u8>,
         part: &[u8],
         frame: &Frame<'_>,
         is_last: bool,
     ) -> Result<(), ProtocolError> {
-        if begun.len() + part.len() > BLOCK_MAX {
+        block.extend_from_slice(part);
+        if block.len() > BLOCK_MAX {
             return Err(ProtocolError::TooLong);
         }
         if !frame.has(flag::END_HEADERS) {
-            begun.extend_from_slice(part);
-            self.block = Some((begun, is_last));
+            self.block = Some((block, is_last));
             return Ok(());
         }
-        let fields = if begun.is_empty() {
-            hpack::read(part)
-        } else {
-            hpack::read(&[&begun, part].concat())
-        };
-        self.fields(
-            &fields.ok_or(not_http2("header fields that aren't any"))?,
-            is_last,
-        )
+        let fields = hpack::read(&block).ok_or(not_http2("header fields that aren't any"))?;
+        self.fields(&fields, is_last)
     }
 
     fn fields(&mut self, fields: &Fields, is_last: bool) -> Result<(), ProtocolError> {
@@ -340,15 +326,9 @@ fn not_http2(what: &'static str) -> ProtocolError {
 
 /// Whether the call is still worth waiting for.
 fn go_away(frame: &Frame<'_>) -> Result<(), ProtocolError> {
-    let (last, rest) = frame
-        .payload
-        .split_first_chunk::<4>()
-        .ok_or(not_http2("an end that is cut off"))?;
-    let code = rest
-        .first_chunk::<4>()
-        .ok_or(not_http2("an end that is cut off"))?;
-    if u32::from_be_bytes(*last) & (u32::MAX >> 1) < STREAM {
-        return Err(ProtocolError::GoAway(u32::from_be_bytes(*code)));
+    let (last, code) = frame.last_stream().ok_or(not_http2("an end that is cut off"))?;
+    if last < STREAM {
+        return Err(ProtocolError::GoAway(code));
     }
     Ok(())
 }

@@ -80,8 +80,7 @@ impl<'a> Frame<'a> {
             let frame = Self {
                 kind,
                 flags,
-                // The first bit is reserved.
-                stream: u32::from_be_bytes(stream) & (u32::MAX >> 1),
+                stream: without_reserved(stream),
                 payload,
             };
             (frame, rest)
@@ -106,10 +105,21 @@ impl<'a> Frame<'a> {
         Some(content)
     }
 
-    /// The payload as a number, of those that are one; the first bit is reserved.
-    pub(super) fn number(&self) -> Option<u32> {
-        let number = self.payload.try_into().ok()?;
-        Some(u32::from_be_bytes(number))
+    /// The error code that a RST_STREAM is.
+    pub(super) fn error_code(&self) -> Option<u32> {
+        self.payload.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    /// By how much a WINDOW_UPDATE widens a window.
+    pub(super) fn increment(&self) -> Option<u32> {
+        self.payload.try_into().ok().map(without_reserved)
+    }
+
+    /// The last stream that the sender of a GOAWAY looked at, and its error code; it may say more in words.
+    pub(super) fn last_stream(&self) -> Option<(u32, u32)> {
+        let (last, rest) = self.payload.split_first_chunk()?;
+        let code = rest.first_chunk()?;
+        Some((without_reserved(*last), u32::from_be_bytes(*code)))
     }
 
     /// What a SETTINGS says. `None`: it isn't one.
@@ -121,6 +131,11 @@ impl<'a> Frame<'a> {
                 .map(|[a, b, value @ ..]| (u16::from_be_bytes([*a, *b]), u32::from_be_bytes(*value)))
         })
     }
+}
+
+/// A number whose first bit is reserved.
+fn without_reserved(number: [u8; 4]) -> u32 {
+    u32::from_be_bytes(number) & (u32::MAX >> 1)
 }
 
 /// Appends a frame, whose payload is at most [`LENGTH_MAX`] long.

@@ -1,7 +1,7 @@
 //! gRPC for a process that makes one call: HTTP/2 on a connection that ends with it, and no runtime.
 //!
-//! The libraries for this are made for clients that live. Half of what the plugin did in its one millisecond was theirs: the
-//! state of connections, streams and queues for the one request that there is.
+//! The libraries for this are made for clients that live. More than a third of the plugin's time was theirs: the state of
+//! connections, streams and queues for the one request that there is.
 
 mod exchange;
 mod frame;

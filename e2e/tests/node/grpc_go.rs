@@ -1,12 +1,12 @@
 //! gRPC's library for Go at the other end: what the Go plugin speaks to our daemon with, and our plugin to the Go daemon.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use e2e::bed::Bed;
 use e2e::cni::{Call, Scratch, addresses};
 use e2e::command::Ran;
+use e2e::go_build::hex;
 use e2e::harness::Test;
 use e2e::node::Node;
 use e2e::service::{Place, Service};
@@ -176,14 +176,6 @@ fn many<T>(attachment: impl Fn(String, String) -> T) -> Vec<T> {
     (0..MANY)
         .map(|n| attachment(format!("{n:064}"), "eth0".to_owned()))
         .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn unhex(ran: &Ran) -> Result<Vec<u8>> {
