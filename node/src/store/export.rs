@@ -11,6 +11,7 @@
 //! 5. What tells of a database is removed. (The next start opens the database, and misses nothing of it.)
 //! 6. The JSON takes the store's name. (The next start, of whichever daemon, goes on from it.)
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
@@ -111,7 +112,8 @@ fn drain(connection: &Connection, journal: &mut Journal, path: &Path) -> Result<
     let clock = BootClock::new().map_err(StoreError::io("reading the boot's id for", path))?;
     let mut ledger = rows::load(connection).map_err(|error| StoreError::load(path, error))?;
     let failed = || StoreError::sqlite("applying the journal of DELs to", path);
-    let transaction = Transaction::begin(connection).map_err(failed())?;
+    let ids = Cell::default();
+    let transaction = Transaction::begin(connection, &ids).map_err(failed())?;
     for Pending { entry, .. } in &pending {
         for row in ledger.released_late_by(&entry.into(), &entry.stamp, clock.boot_id()) {
             ledger.remove(row);

@@ -56,10 +56,11 @@ fn reserve(store: &Store, container: &str, address: &str) {
         boot_id: "b".to_owned(),
         boottime_ns: 7,
     };
-    let mut transaction = store.begin().unwrap();
+    let transaction = store.begin().unwrap();
     let new = New {
         pool: &key("p"),
         address: address.parse().unwrap(),
+        any: true,
         call: &call,
         pool_config: r#"{"subnet":"x"}"#,
         created: "2026-11-24T12:00:00Z",

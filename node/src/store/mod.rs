@@ -10,6 +10,7 @@
 mod error;
 mod export;
 mod files;
+mod ids;
 mod import;
 mod lock;
 mod make;
@@ -28,6 +29,7 @@ use rusqlite::config::DbConfig;
 
 use crate::ledger::Ledger;
 use files::Identity;
+use ids::Ids;
 
 pub use error::{Displaced, StoreError};
 pub use export::{InPlace, export_in_place};
@@ -44,6 +46,8 @@ pub struct Store {
     identity: Identity,
     /// What other programs had changed in the database when it was last read whole.
     data_version: Cell<i64>,
+    /// For rows to come.
+    ids: Cell<Ids>,
     /// Released after everything else.
     lock: StoreLock,
 }
@@ -61,6 +65,7 @@ impl Store {
                 .map_err(StoreError::io("opening the store", &lock.files.store))?,
             database,
             data_version: Cell::new(0),
+            ids: Cell::default(),
             lock,
         };
         let ledger = store
@@ -104,12 +109,14 @@ impl Store {
     pub fn load(&self) -> Result<Ledger, LoadError> {
         // Version first: what changes in between is then read twice, not missed.
         self.data_version.set(data_version(&self.database.connection)?);
+        // What others inserted must not be newer than what comes.
+        self.ids.take();
         rows::load(&self.database.connection)
     }
 
     /// Starts a transaction, in which nobody else can write.
     pub fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
-        Transaction::begin(&self.database.connection)
+        Transaction::begin(&self.database.connection, &self.ids)
     }
 
     /// Whether another program changed the database since [`Store::load`]. Asked within a transaction, the answer holds

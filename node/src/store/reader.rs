@@ -2,6 +2,7 @@
 //!
 //! Not for a process that has the store open otherwise: opening and closing its file drops SQLite's locks.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
@@ -116,7 +117,8 @@ fn release_once(path: &Path, pool: &PoolKey, address: IpAddr) -> Result<Option<S
     let released = || -> rusqlite::Result<Option<Stored>> {
         schema::configure(&connection)?;
         connection.busy_timeout(PATIENCE)?;
-        let transaction = Transaction::begin(&connection)?;
+        let ids = Cell::default();
+        let transaction = Transaction::begin(&connection, &ids)?;
         let found = rows::reservations(&connection)?.into_iter().find(
             |Stored {
                  reservation: held, ..

@@ -12,7 +12,8 @@ pub(super) const VERSION: i64 = 2;
 pub(super) const FIRST_VERSION: i64 = 1;
 
 /// Addresses and keys are text, so that `sqlite3` shows all there is. Both rules about uniqueness stand here: whatever a
-/// program gets wrong, the database refuses. Ids are never used again, see `RowId`.
+/// program gets wrong, the database refuses. Ids are never used again, see `RowId` and
+/// `Ids`.
 const SCHEMA: &str = "
 CREATE TABLE reservations (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,7 +51,7 @@ CREATE TABLE meta (
 /// Key of `meta`: when the table of pools first came from the API server.
 pub(super) const TABLE_KNOWN: &str = "table_known_since";
 
-/// Bytes of a page. A commit writes five of them into the log: half of SQLite's default is written, summed up and flushed
+/// Bytes of a page. A commit writes four of them into the log: half of SQLite's default is written, summed up and flushed
 /// sooner, and still holds three reservations. A database that has another size works as well.
 const PAGE: u32 = 2048;
 

@@ -57,7 +57,7 @@ pub(super) fn refused(folder: &Path, part: &str) {
 /// A store with `count` reservations, closed.
 fn filled(path: &Path, count: u32) {
     let (store, _) = open(path).unwrap();
-    let mut transaction = store.begin().unwrap();
+    let transaction = store.begin().unwrap();
     transaction
         .set_table(&table([pool("p", "10.0.0.0", "10.0.255.255")]), "now")
         .unwrap();
@@ -71,6 +71,7 @@ fn filled(path: &Path, count: u32) {
         let new = New {
             pool: &key("p"),
             address,
+            any: true,
             call: &call,
             pool_config: "{}",
             created: "now",
@@ -301,31 +302,54 @@ fn where_nothing_can_be_written_the_message_says_where() {
     assert!(error.contains("/nowhere/store.lock"), "{error}");
 }
 
+/// Reserves the addresses in one step and says which ids that made.
+fn reserve(transaction: &Transaction<'_>, container: &str, addresses: &[&str]) -> rusqlite::Result<Vec<i64>> {
+    let (pool, call) = (key("p"), add(container, &["p"]));
+    let stamp = rpc::journal::Stamp {
+        boot_id: String::new(),
+        boottime_ns: 0,
+    };
+    let new = addresses.iter().map(|address| New {
+        pool: &pool,
+        address: address.parse().unwrap(),
+        any: true,
+        call: &call,
+        pool_config: "",
+        created: "",
+        stamp: &stamp,
+    });
+    let made = transaction.insert_all(&new.collect::<Vec<_>>())?;
+    Ok(made.iter().map(|reservation| reservation.id.0).collect())
+}
+
 #[test]
 fn an_id_is_never_used_again() {
     let (_folder, path) = folder();
     filled(&path, 2);
-    for expected in [3, 4] {
+    let mut newest = 2;
+    let mut is_newer = |store: &Store, ids: Vec<i64>| {
+        assert!(ids[0] > newest, "{ids:?} after {newest}");
+        newest = ids[0];
+        // Else the next daemon would give it again after its release.
+        let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'reservations'";
+        let sequence: i64 = (store.database.connection)
+            .query_row(sequence, [], |row| row.get(0))
+            .unwrap();
+        assert!(sequence >= newest);
+    };
+    for _ in 0..2 {
         let (store, ledger) = open(&path).unwrap();
-        let mut transaction = store.begin().unwrap();
+        // It takes the ids that it gives back.
+        reserve(&store.begin().unwrap(), "dropped", &["10.0.1.1"]).unwrap();
+        let transaction = store.begin().unwrap();
         for reservation in ledger.reservations() {
             transaction.delete(reservation.id).unwrap();
         }
-        let call = add("next", &["p"]);
-        let stamp = rpc::journal::Stamp {
-            boot_id: String::new(),
-            boottime_ns: 0,
-        };
-        let address = "10.0.0.1".parse().unwrap();
-        let new = New {
-            pool: &key("p"),
-            address,
-            call: &call,
-            pool_config: "",
-            created: "",
-            stamp: &stamp,
-        };
-        assert_eq!(transaction.insert_all(&[new]).unwrap()[0].id.0, expected);
+        reserve(&transaction, "refused", &["10.0.0.2", "10.0.0.2"]).unwrap_err();
+        is_newer(&store, reserve(&transaction, "next", &["10.0.0.3"]).unwrap());
+        transaction.commit().unwrap();
+        let transaction = store.begin().unwrap();
+        is_newer(&store, reserve(&transaction, "last", &["10.0.0.4"]).unwrap());
         transaction.commit().unwrap();
         store.close().unwrap();
     }

@@ -80,6 +80,7 @@ impl<'a> Batch<'a> {
             .map(|planned| New {
                 pool: &planned.grant.pool,
                 address: planned.grant.address.addr(),
+                any: planned.any,
                 call,
                 pool_config: self.ledger.snapshot(&planned.grant.pool),
                 created: &self.time.time_of_day,
@@ -93,9 +94,8 @@ impl<'a> Batch<'a> {
         let mut grants = Vec::with_capacity(planned.len());
         for planned in planned {
             if planned.any {
-                let last = planned.grant.address.addr();
-                self.transaction.set_last(&planned.grant.pool, last)?;
-                self.ledger.set_last(&planned.grant.pool, last);
+                self.ledger
+                    .set_last(&planned.grant.pool, planned.grant.address.addr());
             }
             grants.push(planned.grant);
         }

@@ -1,0 +1,51 @@
+//! Numbers for rows, none of which is ever used again.
+//!
+//! AUTOINCREMENT keeps that promise with a row of its own that grows with every insert, which is one more page in every
+//! commit. It doesn't touch that row for an id that is not beyond it. So the row is moved ahead of a thousand ids at once, and
+//! they are given here; those that are left when the daemon ends are never given.
+
+use rusqlite::Connection;
+
+/// So many are taken at once.
+const TAKEN: i64 = 1000;
+
+/// Ids to give. Where the transaction that moved the row comes to nothing they are good all the same: SQLite moves the row
+/// with each of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ids {
+    next: i64,
+    /// The one after the last.
+    end: i64,
+}
+
+impl Ids {
+    /// Gives one, in the transaction that `connection` is in.
+    pub(super) fn next(&mut self, connection: &Connection) -> rusqlite::Result<i64> {
+        if self.next == self.end {
+            *self = Self::take(connection)?;
+        }
+        let id = self.next;
+        self.next += 1;
+        Ok(id)
+    }
+
+    /// What sqlite_sequence holds is the largest id of the table that there ever was; nothing, if there never was one. See
+    /// <https://www.sqlite.org/autoinc.html>.
+    fn take(connection: &Connection) -> rusqlite::Result<Self> {
+        let moved = connection
+            .prepare_cached("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'reservations'")?
+            .execute([TAKEN])?;
+        if moved == 0 {
+            connection
+                .prepare_cached("INSERT INTO sqlite_sequence (name, seq) VALUES ('reservations', ?1)")?
+                .execute([TAKEN])?;
+        }
+        let last: i64 = connection
+            .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'reservations'")?
+            .query_row([], |row| row.get(0))?;
+        Ok(Self {
+            next: last - TAKEN + 1,
+            end: last + 1,
+        })
+    }
+}
