@@ -14,6 +14,7 @@ use rpc::v1::IpamParameters;
 use tempfile::TempDir;
 
 use super::*;
+use crate::call::Wish;
 use crate::clock::BootClock;
 use crate::ledger::testing::{add, key, owner, pool, table};
 use crate::store::StoreLock;
@@ -152,6 +153,28 @@ async fn a_restart_keeps_everything() {
     assert_eq!(core.writer.table().await.unwrap().pools, pools);
     // It goes on from the persisted table, and after the last address given, not the last one reserved.
     core.writer.can_allocate().await.unwrap();
+    assert_eq!(core.add("c", &["p"]).await.unwrap(), ["10.0.0.3"]);
+}
+
+#[tokio::test]
+async fn an_address_that_was_asked_for_by_name_moves_no_place_not_even_a_stored_one() {
+    let core = start();
+    core.writer.set_table(small()).await.unwrap();
+    let seventh = || AllocateCall {
+        wish: Wish {
+            static_ips: vec!["10.0.0.7".parse().unwrap()],
+            ..Wish::default()
+        },
+        ..add("by name", &["p"])
+    };
+    for (container, expected) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
+        // First in a pool of which nothing is stored yet, then in one that stopped somewhere.
+        core.writer.allocate(seventh(), Caller::default()).await.unwrap();
+        core.del("by name").await;
+        assert_eq!(core.add(container, &["p"]).await.unwrap(), [expected]);
+    }
+    core.writer.allocate(seventh(), Caller::default()).await.unwrap();
+    let core = core.restart().await;
     assert_eq!(core.add("c", &["p"]).await.unwrap(), ["10.0.0.3"]);
 }
 
