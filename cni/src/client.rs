@@ -22,22 +22,22 @@ pub struct Client<'a> {
     target: &'a Target,
     timeout: Duration,
     deadline: Instant,
-    connection: io::Result<Connection>,
+    /// `None`: it has to be waited for.
+    connection: io::Result<Option<Connection>>,
 }
 
 impl<'a> Client<'a> {
-    /// Connects. If that fails the call does, so this can be done before it is certain that there will be one: meanwhile the
-    /// daemon wakes up. The log is written if there is anything to wait for, here or after the request was sent.
+    /// Connects, unless that has to be waited for; then the call does. If it fails the call does, so this can be done before it
+    /// is certain that there will be one: meanwhile the daemon wakes up.
     ///
     /// `timeout` is how long call and connecting may take together. The daemon is told, and drops what it can't finish by then.
     #[must_use]
-    pub fn connect(target: &'a Target, timeout: Duration, log: &mut Log) -> Self {
-        let deadline = Instant::now() + timeout;
+    pub fn connect(target: &'a Target, timeout: Duration) -> Self {
         Self {
             target,
             timeout,
-            deadline,
-            connection: Connection::open(target, deadline, || log.flush()),
+            deadline: Instant::now() + timeout,
+            connection: Connection::at_once(target),
         }
     }
 
@@ -73,16 +73,23 @@ impl<'a> Client<'a> {
             .map(|StatusResponse {}| ())
     }
 
+    /// Writes the log while there is something to wait for.
     fn call<Answer: Message + Default>(
         self,
         method: &str,
         message: &impl Message,
         log: &mut Log,
     ) -> Result<Answer, Failure> {
+        let connection = match self.connection {
+            Ok(Some(connection)) => Ok(connection),
+            Ok(None) => {
+                log.flush();
+                Connection::open(self.target, self.deadline)
+            }
+            Err(error) => Err(error),
+        };
         // What fails here certainly didn't reach the daemon.
-        let mut connection = self
-            .connection
-            .map_err(|error| Failure::not_reached(self.target, &error))?;
+        let mut connection = connection.map_err(|error| Failure::not_reached(self.target, &error))?;
         let path = format!("/nvidia.ipam.node.v1.IPAMService/{method}");
         let message = message.encode_to_vec();
         let answer = grpc::call(&mut connection, &path, &message, self.deadline, || log.flush())

@@ -23,14 +23,19 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    /// Connects to `target`. Before it waits for that, it does what is to be done `meanwhile`.
-    pub(crate) fn open(target: &Target, deadline: Instant, meanwhile: impl FnOnce()) -> io::Result<Self> {
+    /// Connects to `target`, unless that has to be waited for: then there is `None`, and [`Connection::open`].
+    pub(crate) fn at_once(target: &Target) -> io::Result<Option<Self>> {
         match target {
-            Target::Unix(path) => unix(path, deadline, meanwhile).map(Self::Unix),
-            Target::Tcp(address) => {
-                meanwhile();
-                tcp(address, deadline).map(Self::Tcp)
-            }
+            Target::Unix(path) => Ok(unix_at_once(path)?.map(Self::Unix)),
+            Target::Tcp(_) => Ok(None),
+        }
+    }
+
+    /// Connects to `target`, and waits for that.
+    pub(crate) fn open(target: &Target, deadline: Instant) -> io::Result<Self> {
+        match target {
+            Target::Unix(path) => unix(path, deadline).map(Self::Unix),
+            Target::Tcp(address) => tcp(address, deadline).map(Self::Tcp),
         }
     }
 
@@ -99,24 +104,33 @@ fn at_once(result: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-fn unix(path: &Path, deadline: Instant, meanwhile: impl FnOnce()) -> io::Result<UnixStream> {
+fn unix_at_once(path: &Path) -> io::Result<Option<UnixStream>> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let address = SocketAddrUnix::new(path)?;
-    match connect(&socket, &address) {
-        Err(Errno::AGAIN) => {
-            // A daemon that many connect to at once has a full backlog. Only a socket that blocks waits for that, see unix(7).
-            meanwhile();
-            ioctl_fionbio(&socket, false)?;
-            set_socket_timeout(&socket, Timeout::Send, Some(left(deadline)?))?;
-            match connect(&socket, &address) {
-                Err(Errno::AGAIN) => return Err(too_late()),
-                result => result?,
-            }
-            ioctl_fionbio(&socket, true)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        // A daemon that many connect to at once has a full backlog.
+        Err(Errno::AGAIN) => Ok(None),
+        result => {
+            result?;
+            Ok(Some(socket.into()))
         }
+    }
+}
+
+/// Only a socket that blocks waits for room in a backlog, see unix(7).
+fn unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    set_socket_timeout(&socket, Timeout::Send, Some(left(deadline)?))?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Err(Errno::AGAIN) => return Err(too_late()),
         result => result?,
     }
+    ioctl_fionbio(&socket, true)?;
     Ok(socket.into())
 }
 

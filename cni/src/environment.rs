@@ -62,7 +62,8 @@ pub fn verb(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<Verb>,
         lookup: variable,
         missing: Vec::new(),
     };
-    Ok(Some(match variables.text("CNI_COMMAND")?.as_str() {
+    let command = text("CNI_COMMAND", variables.value("CNI_COMMAND"))?;
+    Ok(Some(match command.as_str() {
         "" => return Ok(None),
         "ADD" => Verb::Add(attachment(variables, Netns::Required)?),
         "CHECK" => Verb::Check(attachment(variables, Netns::Required)?),
@@ -81,7 +82,7 @@ pub fn verb(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<Verb>,
     }))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Netns {
     Required,
     Optional,
@@ -91,7 +92,7 @@ fn plugin_verb(
     verb: Verb,
     mut variables: Variables<impl Fn(&str) -> Option<OsString>>,
 ) -> Result<Verb, Error> {
-    variables.require("CNI_PATH");
+    variables.required("CNI_PATH");
     variables.refuse_missing()?;
     Ok(verb)
 }
@@ -100,18 +101,19 @@ fn attachment(
     mut variables: Variables<impl Fn(&str) -> Option<OsString>>,
     need: Netns,
 ) -> Result<Attachment, Error> {
-    variables.require("CNI_CONTAINERID");
-    if need == Netns::Required {
-        variables.require("CNI_NETNS");
-    }
-    variables.require("CNI_IFNAME");
-    variables.require("CNI_PATH");
+    let container_id = variables.required("CNI_CONTAINERID");
+    let netns = match need {
+        Netns::Required => variables.required("CNI_NETNS"),
+        Netns::Optional => variables.value("CNI_NETNS"),
+    };
+    let interface = variables.required("CNI_IFNAME");
+    variables.required("CNI_PATH");
     variables.refuse_missing()?;
     let netns_override = variables.value("CNI_NETNS_OVERRIDE");
     Ok(Attachment {
-        container_id: ContainerId::parse(&variables.text("CNI_CONTAINERID")?)?,
-        interface: InterfaceName::parse(&variables.text("CNI_IFNAME")?)?,
-        netns: variables.value("CNI_NETNS").into(),
+        container_id: ContainerId::parse(&text("CNI_CONTAINERID", container_id)?)?,
+        interface: InterfaceName::parse(&text("CNI_IFNAME", interface)?)?,
+        netns: netns.into(),
         // Broken text in there must not fail a DEL, which doesn't need it.
         args: variables.value("CNI_ARGS").to_string_lossy().into_owned(),
         own_netns_allowed: netns_override == "1" || netns_override.eq_ignore_ascii_case("true"),
@@ -129,19 +131,13 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         (self.lookup)(name).unwrap_or_default()
     }
 
-    fn text(&self, name: &str) -> Result<String, Error> {
-        self.value(name).into_string().map_err(|_| {
-            Error::new(
-                Code::InvalidEnvironment,
-                format!("env variable {name} isn't valid UTF-8"),
-            )
-        })
-    }
-
-    fn require(&mut self, name: &'static str) {
-        if self.value(name).is_empty() {
+    /// The same, and remembers that.
+    fn required(&mut self, name: &'static str) -> OsString {
+        let value = self.value(name);
+        if value.is_empty() {
             self.missing.push(name);
         }
+        value
     }
 
     fn refuse_missing(&self) -> Result<(), Error> {
@@ -153,6 +149,15 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
             format!("required env variables [{}] missing", self.missing.join(",")),
         ))
     }
+}
+
+fn text(name: &str, value: OsString) -> Result<String, Error> {
+    value.into_string().map_err(|_| {
+        Error::new(
+            Code::InvalidEnvironment,
+            format!("env variable {name} isn't valid UTF-8"),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -54,8 +54,8 @@ fn add(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
         )
     };
     let loaded = Loaded::of(document).map_err(|error| refused(&error))?;
+    let client = connect(&loaded);
     log_call("ADD", attachment, stdin, &loaded, log);
-    let client = connect(&loaded, log);
     let call = Call {
         network: &document.network,
         attachment,
@@ -103,8 +103,8 @@ fn add(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
 
 fn check(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log) -> Result<(), Error> {
     let loaded = load(document)?;
+    let client = connect(&loaded);
     log_call("CHECK", attachment, stdin, &loaded, log);
-    let client = connect(&loaded, log);
     let call = Call {
         network: &document.network,
         attachment,
@@ -124,8 +124,8 @@ fn del(attachment: &Attachment, document: &Document, stdin: &[u8], log: &mut Log
     // Before anything is sent: what is reserved from here on must survive this DEL.
     let began = clock::now();
     let loaded = load(document)?;
+    let client = connect(&loaded);
     log_call("DEL", attachment, stdin, &loaded, log);
-    let client = connect(&loaded, log);
     let call = Call {
         network: &document.network,
         attachment,
@@ -185,7 +185,7 @@ fn leave_in_journal(
 fn status(document: &Document, log: &mut Log) -> Result<(), Error> {
     let loaded = load(document)?;
     log.configure(loaded.settings.log_file.clone(), &loaded.settings.log_level);
-    let Err(failure) = connect(&loaded, log).status(log) else {
+    let Err(failure) = connect(&loaded).status(log) else {
         return Ok(());
     };
     if failure.is_unknown_method() {
@@ -227,7 +227,7 @@ fn gc(document: &Document, log: &mut Log) -> Result<(), Error> {
         live,
         began: Some(began),
     };
-    match connect(&loaded, log).collect_garbage(&request, log) {
+    match connect(&loaded).collect_garbage(&request, log) {
         Ok(released) => log.info(format_args!(
             "CmdGC succeed: Network: {} released {released} address(es)",
             document.network
@@ -252,9 +252,9 @@ fn call_failed(failure: &Failure) -> Error {
     Error::new(failure.cni_code(), format!("grpc call failed: {failure}"))
 }
 
-/// Done as soon as it is known where to: the daemon wakes up while the rest of the call is looked at.
-fn connect<'a>(loaded: &'a Loaded, log: &mut Log) -> Client<'a> {
-    Client::connect(&loaded.target, loaded.settings.call_timeout, log)
+/// Done as soon as it is known where to: the daemon wakes up while the rest of the call is looked at, and logged.
+fn connect(loaded: &Loaded) -> Client<'_> {
+    Client::connect(&loaded.target, loaded.settings.call_timeout)
 }
 
 fn who(attachment: &Attachment) -> String {
