@@ -1,6 +1,7 @@
 //! The connection to ipam-node: one call, within its deadline.
 
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -94,6 +95,8 @@ impl<'a> Client<'a> {
         let message = message.encode_to_vec();
         let answer = grpc::call(&mut connection, &path, &message, self.deadline, || log.flush())
             .map_err(|error| Failure::of_call(error, self.target, self.timeout))?;
+        // It is closed when the process ends. Sooner, it would wake the daemon beside a plugin that still has to answer.
+        mem::forget(connection);
         Answer::decode(answer.as_slice()).map_err(|error| Failure::lost(self.target, &error))
     }
 }
