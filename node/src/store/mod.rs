@@ -137,7 +137,14 @@ impl Store {
     pub fn keep_room(&self) -> io::Result<()> {
         let database = &self.database;
         let unused = unused_bytes(&database.connection).map_err(io::Error::other)?;
-        room::keep(&database.held, unused, &self.lock.files.log())
+        let log = self.lock.files.log();
+        if room::keep(&database.held, unused, &log)? {
+            // Another program that has the log to itself may append to it: then it is for the next time.
+            if let Ok(_transaction) = self.begin() {
+                room::write_once(&log)?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves the whole log into the database and closes it, then gives up the lock. Nothing is lost if that fails: the

@@ -1,7 +1,7 @@
 //! Room on the disk that nobody else can take.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -14,6 +14,11 @@ use super::error::StoreError;
 /// is what one commit can take: some 2000 changed pages, more than the whole database of most nodes.
 const LOG: u64 = 4 << 20;
 
+/// Bytes of the log that are written before it is used: what the writer lets it grow to. To write where nothing was ever
+/// written takes a file system longer than to flush does, because it must note that there is something now; with a journal,
+/// more than twice as long.
+const WRITTEN: u64 = 2 << 20;
+
 /// Bytes kept for the growth of the database when the log is moved into it: a full batch and what was there before.
 const GROWTH: u64 = 256 << 10;
 
@@ -23,17 +28,31 @@ const OPENING: u64 = 128 << 10;
 
 /// Makes sure that the disk has the room without which not even a release could be written. Where the file system can't
 /// promise that, nothing is kept, and that is no error. `unused` bytes of the database are free already.
-pub(super) fn keep(database: &File, unused: u64, log: &Path) -> io::Result<()> {
-    match File::options().write(true).open(log) {
-        Ok(log) => allocate(&log, 0, LOG + OPENING)?,
+///
+/// Says whether there is something to do for [`write_once`].
+pub(super) fn keep(database: &File, unused: u64, log: &Path) -> io::Result<bool> {
+    let unwritten = match File::options().write(true).open(log) {
+        Ok(log) => allocate(&log, 0, LOG + OPENING)? && log.metadata()?.len() < WRITTEN,
         // SQLite makes it with the first commit.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(error),
-    }
+    };
     match GROWTH.saturating_sub(unused) {
-        0 => Ok(()),
-        growth => allocate(database, database.metadata()?.len(), growth),
+        0 => {}
+        growth => {
+            allocate(database, database.metadata()?.len(), growth)?;
+        }
     }
+    Ok(unwritten)
+}
+
+/// Writes zeros behind the end of the log, for SQLite to write over. They are no valid part of it, and end it as its end does.
+/// Nobody may append meanwhile.
+pub(super) fn write_once(log: &Path) -> io::Result<()> {
+    let mut log = File::options().append(true).open(log)?;
+    let missing = WRITTEN.saturating_sub(log.metadata()?.len());
+    io::copy(&mut io::repeat(0).take(missing), &mut log)?;
+    log.sync_data()
 }
 
 /// Keeps the room of a store that is being closed, whose log SQLite has just removed, in a file that [`give_back`] removes.
@@ -73,10 +92,11 @@ pub(super) fn with_reserve<T>(
     }
 }
 
-/// Takes blocks, which are the file's from now on; its length and what is in it stay.
-fn allocate(file: &File, start: u64, length: u64) -> io::Result<()> {
+/// Takes blocks, which are the file's from now on; its length and what is in it stay. `false`: this file system can't.
+fn allocate(file: &File, start: u64, length: u64) -> io::Result<bool> {
     match fallocate(file, FallocateFlags::KEEP_SIZE, start, length) {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -93,12 +113,29 @@ mod tests {
         let (database, log) = (folder.path().join("store"), folder.path().join("store-wal"));
         fs::write(&database, "database").unwrap();
         let file = File::options().write(true).open(&database).unwrap();
-        keep(&file, 0, &log).unwrap();
+        assert!(!keep(&file, 0, &log).unwrap());
         fs::write(&log, "log").unwrap();
-        keep(&file, 0, &log).unwrap();
+        assert!(keep(&file, 0, &log).unwrap());
         for (path, content, room) in [(&database, "database", GROWTH), (&log, "log", LOG)] {
             assert_eq!(fs::read_to_string(path).unwrap(), content);
             assert!(fs::metadata(path).unwrap().blocks() * 512 >= room);
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_the_log_is_written_once_and_nothing_in_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, log) = (folder.path().join("store"), folder.path().join("store-wal"));
+        let file = File::create(&database).unwrap();
+        fs::write(&log, "log").unwrap();
+        assert!(keep(&file, 0, &log).unwrap());
+        write_once(&log).unwrap();
+        let bytes = fs::read(&log).unwrap();
+        assert_eq!(bytes.len() as u64, WRITTEN);
+        assert!(bytes.starts_with(b"log") && bytes[3..].iter().all(|&byte| byte == 0));
+        // What was allocated only is a hole to whoever looks for one.
+        let hole = rustix::fs::seek(File::open(&log).unwrap(), rustix::fs::SeekFrom::Hole(0)).unwrap();
+        assert_eq!(hole, WRITTEN);
+        assert!(!keep(&file, 0, &log).unwrap());
     }
 }

@@ -124,6 +124,41 @@ fn what_was_committed_is_there_again_though_nobody_closed_it() {
     assert_eq!(ledger.known(), Known::both(Knowledge::Persisted));
 }
 
+/// What an earlier daemon leaves that was killed: a log that ends with its last commit.
+#[test]
+fn commits_survive_the_writing_of_what_is_kept_behind_them() {
+    let (folder, path) = folder();
+    filled(&path, 1);
+    let (store, _) = open(&path).unwrap();
+    let commit = |store: &Store, address| {
+        let transaction = store.begin().unwrap();
+        reserve(&transaction, address, &[address]).unwrap();
+        transaction.commit().unwrap();
+    };
+    commit(&store, "10.0.0.1");
+    let killed = |folder: &Path| {
+        let copy = tempfile::tempdir().unwrap();
+        for (name, bytes) in files(folder) {
+            fs::write(copy.path().join(name), bytes).unwrap();
+        }
+        copy
+    };
+    let mut folder = killed(folder.path());
+    let log = |folder: &TempDir| fs::metadata(folder.path().join("store-wal")).unwrap().len();
+    let short = log(&folder);
+    for address in ["10.0.0.2", "10.0.0.3"] {
+        let (store, ledger) = open(&folder.path().join("store")).unwrap();
+        store.keep_room().unwrap();
+        assert!(log(&folder) > 10 * short);
+        let before = ledger.reservations().count();
+        commit(&store, address);
+        let copy = killed(folder.path());
+        let (_, ledger) = open(&copy.path().join("store")).unwrap();
+        assert_eq!(ledger.reservations().count(), before + 1);
+        folder = copy;
+    }
+}
+
 #[test]
 fn a_store_that_was_being_made_is_made_anew() {
     let (folder, path) = folder();

@@ -6,8 +6,8 @@ use super::batch::Setback;
 use crate::refusal::Refusal;
 use crate::store::Store;
 
-/// So many changed rows stay in the log at most, while requests come without a pause. Alone in its commit, each is five
-/// pages: the log stays within the room that is kept for it.
+/// So many changed rows stay in the log at most, while requests come without a pause. Alone in its commit, each is four
+/// pages: the log stays within what was written of it beforehand.
 const MAX_UNMOVED: usize = 200;
 
 /// So many, and they are moved when nobody waits. Not fewer: the first commit after that begins the log anew, at the cost
