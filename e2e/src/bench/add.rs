@@ -19,8 +19,15 @@ use crate::service::Service;
 
 use rounds::{Outcome, Plan};
 
-/// With more, a call of host-local takes a good part of a second.
-const MOST_OF_PEER: usize = 5_000;
+/// How many calls host-local makes in a turn: each takes the longer the more it has reserved, and those that are short differ
+/// most from each other.
+fn peer_calls(fill: usize) -> usize {
+    match fill {
+        0 => 25,
+        1..=5_000 => 5,
+        _ => 0,
+    }
+}
 
 /// Who is measured.
 struct Contenders<'a> {
@@ -44,8 +51,7 @@ pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
     let mut report = Report::new();
     for &fill in scale.pick(&[0, 1_000, 5_000, 10_000, 60_000][..], &[0, 1_000, 10_000]) {
         filled.grow(fill).await?;
-        let with_peer = fill <= MOST_OF_PEER;
-        if with_peer {
+        if peer_calls(fill) > 0 {
             contenders.peer.grow(fill)?;
         }
         for callers in [1, 16] {
@@ -54,7 +60,7 @@ pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
                 callers,
                 rounds: scale.pick(20, 2),
                 calls: if alone { 100 } else { 10 },
-                peer_calls: if alone && with_peer { 5 } else { 0 },
+                peer_calls: if alone { peer_calls(fill) } else { 0 },
             };
             let step = Step::begin(format!("{fill} reservations, callers at once: {callers}"));
             let outcome = task::block_in_place(|| rounds::carry_out(&contenders, plan))?;
