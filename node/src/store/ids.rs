@@ -29,23 +29,27 @@ impl Ids {
         Ok(id)
     }
 
-    /// What sqlite_sequence holds is the largest id of the table that there ever was; nothing, if there never was one. See
-    /// <https://www.sqlite.org/autoinc.html>.
+    /// What sqlite_sequence holds is the largest id of the table that there ever was, see <https://www.sqlite.org/autoinc.html>.
+    /// Somebody may have emptied it.
     fn take(connection: &Connection) -> rusqlite::Result<Self> {
+        let last: i64 = connection
+            .prepare_cached(
+                "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'reservations'), 0),
+                            coalesce((SELECT max(id) FROM reservations), 0))",
+            )?
+            .query_row([], |row| row.get(0))?;
+        let taken = last + TAKEN;
         let moved = connection
-            .prepare_cached("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'reservations'")?
-            .execute([TAKEN])?;
+            .prepare_cached("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'reservations'")?
+            .execute([taken])?;
         if moved == 0 {
             connection
                 .prepare_cached("INSERT INTO sqlite_sequence (name, seq) VALUES ('reservations', ?1)")?
-                .execute([TAKEN])?;
+                .execute([taken])?;
         }
-        let last: i64 = connection
-            .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'reservations'")?
-            .query_row([], |row| row.get(0))?;
         Ok(Self {
-            next: last - TAKEN + 1,
-            end: last + 1,
+            next: last + 1,
+            end: taken + 1,
         })
     }
 }

@@ -140,7 +140,9 @@ impl Store {
         let log = self.lock.files.log();
         if room::keep(&database.held, unused, &log)? {
             // Another program that has the log to itself may append to it: then it is for the next time.
-            if let Ok(_transaction) = self.begin() {
+            if let Ok(_transaction) = self.begin()
+                && self.is_in_place().is_ok()
+            {
                 room::write_once(&log)?;
             }
         }
