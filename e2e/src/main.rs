@@ -143,9 +143,14 @@ async fn down() -> Result<()> {
             record.id, record.owner.pid
         ));
     }
+    let mut failures = Vec::new();
     for record in free {
-        record.take_down().await?;
-        progress::say(format!("cluster {} is gone", record.id));
+        match record.take_down().await {
+            Ok(()) => progress::say(format!("cluster {} is gone", record.id)),
+            // It does not keep the others.
+            Err(failure) => failures.push(format!("{failure:#}")),
+        }
     }
+    anyhow::ensure!(failures.is_empty(), failures.join("\n"));
     Ok(())
 }
