@@ -43,7 +43,7 @@ pub(super) async fn run(bed: &Bed, scale: Scale) -> Result<Vec<Table>> {
     let node = filled.node;
     let floor = Floor::start(bed).await?;
     let mut contenders = Contenders {
-        plugin: Plugin::nv_ipam(bed, node, &floor.folder)?,
+        plugin: Plugin::nv_ipam(node, &floor.folder)?,
         daemon: &node.daemon.service,
         peer: HostLocal::new(bed, node, &floor.folder)?,
         floor,

@@ -1,6 +1,7 @@
 //! Runs programs as a runtime runs plugins, with nothing in between.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,9 +11,7 @@ use serde_json::{Value, json};
 
 use super::container::Container;
 use super::fill::POOL;
-use crate::bed::Bed;
 use crate::node::Node;
-use crate::ours;
 
 /// A plugin and the network that it is called for.
 #[derive(Debug)]
@@ -24,8 +23,9 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    /// nv-ipam, for addresses from the daemon of `node`. It runs outside the node's machine: `nsenter` would be measured too.
-    pub(super) fn nv_ipam(bed: &Bed, node: &Node, folder: &Path) -> Result<Self> {
+    /// nv-ipam as the daemon of `node` installed it, for addresses from there. It runs outside the node's machine: `nsenter`
+    /// would be measured too.
+    pub(super) fn nv_ipam(node: &Node, folder: &Path) -> Result<Self> {
         let own = |path: &str| node.machine.folder.join(path);
         let ipam = json!({
             "type": "nv-ipam",
@@ -35,8 +35,7 @@ impl Plugin {
             "confDir": own("etc/cni/net.d/nv-ipam.d"),
             "logFile": own("var/log/nv-ipam-cni.log"),
         });
-        let program = bed.cluster()?.folder.join(ours::FOLDER).join("nv-ipam");
-        Self::new(program, node, folder, &ipam)
+        Self::new(own("opt/cni/bin/nv-ipam"), node, folder, &ipam)
     }
 
     /// `program` for containers of `node`. Its configuration is written into `folder`.
@@ -75,6 +74,20 @@ impl Plugin {
         ]);
         Ok(command)
     }
+}
+
+/// Copies `program` into `folder` as the daemon installs the plugin. How long a program takes to start depends on how it was
+/// written: what was written at once is cached in large folios.
+pub(super) fn install(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let name = program.file_name().context("a program without a name")?;
+    let target = folder.join("bin").join(name);
+    let failed = || format!("could not copy {} to {}", program.display(), target.display());
+    fs::create_dir_all(folder.join("bin"))
+        .and_then(|()| fs::read(program))
+        .and_then(|content| fs::write(&target, content))
+        .and_then(|()| fs::set_permissions(&target, Permissions::from_mode(0o755)))
+        .with_context(failed)?;
+    Ok(target)
 }
 
 /// `program`, or the program of the words `by`, told to run it.

@@ -49,7 +49,7 @@ impl Floor {
         let argv = [named("floor-echo")?, socket.clone(), folder.join("echo")]
             .map(|path| path.to_string_lossy().into_owned());
         let floor = Self {
-            program: named("floor")?,
+            program: caller::install(&named("floor")?, &folder)?,
             socket,
             echo: Service::new("floor-echo", Place::Host, &folder, argv.to_vec()),
             folder,

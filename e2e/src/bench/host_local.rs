@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::caller::Plugin;
+use super::caller::{Plugin, install};
 use super::container::Container;
 use crate::bed::Bed;
 use crate::node::Node;
@@ -32,7 +32,7 @@ impl HostLocal {
         let addresses = data.join("bench");
         fs::create_dir_all(&addresses).with_context(|| format!("could not make {}", addresses.display()))?;
         let ipam = json!({ "type": "host-local", "dataDir": data, "ranges": [[{ "subnet": SUBNET }]] });
-        let program = bed.cluster()?.assets.on_host("host-local");
+        let program = install(&bed.cluster()?.assets.on_host("host-local"), folder)?;
         Ok(Self {
             plugin: Plugin::new(program, node, folder, &ipam)?,
             addresses,
