@@ -49,7 +49,7 @@ impl BinaryInstall {
         }
         let mode = fs::metadata(&self.source)?.permissions().mode() & 0o7777;
         let program = fs::read(&self.source)?;
-        // At once: then Linux caches it in large folios, from which it starts sooner (see docs/benchmarks.md).
+        // At once: then Linux caches it in large folios, from which it starts sooner until it is read again (docs/benchmarks.md).
         atomic::replace(&target, mode, |file| file.write_all(&program))?;
         Ok(Installed::Written)
     }

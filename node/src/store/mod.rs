@@ -109,8 +109,7 @@ impl Store {
     pub fn load(&self) -> Result<Ledger, LoadError> {
         // Version first: what changes in between is then read twice, not missed.
         self.data_version.set(data_version(&self.database.connection)?);
-        // What others inserted must not be newer than what comes.
-        self.ids.take();
+        self.ids.update(Ids::without_rest);
         rows::load(&self.database.connection)
     }
 
@@ -138,13 +137,11 @@ impl Store {
         let database = &self.database;
         let unused = unused_bytes(&database.connection).map_err(io::Error::other)?;
         let log = self.lock.files.log();
-        if room::keep(&database.held, unused, &log)? {
-            // Another program that has the log to itself may append to it: then it is for the next time.
-            if let Ok(_transaction) = self.begin()
-                && self.is_in_place().is_ok()
-            {
-                room::write_once(&log)?;
-            }
+        if room::keep(&database.held, unused, &log)?
+            && self.is_in_place().is_ok()
+            && let Err(error) = room::write_once(&log)
+        {
+            tracing::debug!(log = %log.display(), %error, "the log can't be written in advance, so commits take longer at first");
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::error::StoreError;
 /// is what one commit can take: some 2000 changed pages, more than the whole database of most nodes.
 const LOG: u64 = 4 << 20;
 
-/// Bytes of the log that are written before it is used: what the writer lets it grow to. To write where nothing was ever
+/// Bytes of the log that are written before it is used: what the writer usually lets it grow to. To write where nothing was ever
 /// written takes a file system longer than to flush does, because it must note that there is something now; with a journal,
 /// more than twice as long.
 const WRITTEN: u64 = 2 << 20;
@@ -27,7 +27,7 @@ const GROWTH: u64 = 256 << 10;
 const OPENING: u64 = 128 << 10;
 
 /// Makes sure that the disk has the room without which not even a release could be written. Where the file system can't
-/// promise that, nothing is kept, and that is no error. `unused` bytes of the database are free already.
+/// promise that, nothing is kept, and that is no error. (One that never overwrites, as btrfs, promises it for the first use.) `unused` bytes of the database are free already.
 ///
 /// Says whether there is something to do for [`write_once`].
 pub(super) fn keep(database: &File, unused: u64, log: &Path) -> io::Result<bool> {
@@ -47,7 +47,7 @@ pub(super) fn keep(database: &File, unused: u64, log: &Path) -> io::Result<bool>
 }
 
 /// Writes zeros behind the end of the log, for SQLite to write over. They are no valid part of it, and end it as its end does.
-/// Nobody may append meanwhile.
+/// Appending never overwrites what somebody else wrote meanwhile.
 pub(super) fn write_once(log: &Path) -> io::Result<()> {
     let mut log = File::options().append(true).open(log)?;
     let missing = WRITTEN.saturating_sub(log.metadata()?.len());

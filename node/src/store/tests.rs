@@ -394,6 +394,32 @@ fn an_id_is_never_used_again() {
     }
 }
 
+#[test]
+fn not_even_if_somebody_empties_the_tables_beside_the_daemon() {
+    let (_folder, path) = folder();
+    let (store, _) = open(&path).unwrap();
+    let transaction = store.begin().unwrap();
+    let before = reserve(&transaction, "a", &["10.0.0.1"]).unwrap();
+    transaction.commit().unwrap();
+    let behind = Connection::open(&path).unwrap();
+    behind
+        .execute_batch("DELETE FROM reservations; DELETE FROM sqlite_sequence")
+        .unwrap();
+    let transaction = store.begin().unwrap();
+    assert!(store.changed_elsewhere().unwrap());
+    store.load().unwrap();
+    assert!(reserve(&transaction, "b", &["10.0.0.1"]).unwrap() > before);
+    transaction.commit().unwrap();
+    // Nor is there one after the last.
+    behind
+        .execute_batch(&format!("UPDATE sqlite_sequence SET seq = {}", i64::MAX - 1))
+        .unwrap();
+    let transaction = store.begin().unwrap();
+    store.load().unwrap();
+    let error = reserve(&transaction, "c", &["10.0.0.2"]).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
+}
+
 /// A store as the first format had it, closed.
 fn of_first_format(path: &Path) {
     filled(path, 2);

@@ -7,7 +7,7 @@ use crate::refusal::Refusal;
 use crate::store::Store;
 
 /// So many changed rows stay in the log at most, while requests come without a pause. Alone in its commit, each is four
-/// pages: the log stays within what was written of it beforehand.
+/// pages: the log usually stays within what was written of it beforehand.
 const MAX_UNMOVED: usize = 200;
 
 /// So many, and they are moved when nobody waits. Not fewer: the first commit after that begins the log anew, at the cost
