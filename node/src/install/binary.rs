@@ -1,7 +1,7 @@
 //! The shim itself.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -47,8 +47,10 @@ impl BinaryInstall {
             atomic::remove_leftover(&target)?;
             return Ok(Installed::Unchanged);
         }
-        let mode = fs::metadata(&self.source)?.permissions().mode() & 0o7777;
-        let program = fs::read(&self.source)?;
+        let mut source = File::open(&self.source)?;
+        let mode = source.metadata()?.permissions().mode() & 0o7777;
+        let mut program = Vec::new();
+        source.read_to_end(&mut program)?;
         // At once: then Linux caches it in large folios, from which it starts sooner until it is read again (docs/benchmarks.md).
         atomic::replace(&target, mode, |file| file.write_all(&program))?;
         Ok(Installed::Written)

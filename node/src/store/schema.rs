@@ -12,8 +12,8 @@ pub(super) const VERSION: i64 = 2;
 pub(super) const FIRST_VERSION: i64 = 1;
 
 /// Addresses and keys are text, so that `sqlite3` shows all there is. Both rules about uniqueness stand here: whatever a
-/// program gets wrong, the database refuses. Ids are never used again (`RowId`),
-/// and are given by the daemon (`ids.rs`).
+/// program gets wrong, the database refuses. Ids are never used again (`RowId`), and
+/// are given by the daemon (`ids.rs`).
 const SCHEMA: &str = "
 CREATE TABLE reservations (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,

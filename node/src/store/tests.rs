@@ -46,6 +46,15 @@ pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// As after kill -9: what is on the disk now, log and all, is what the next start finds.
+fn as_killed(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(folder) {
+        fs::write(copy.path().join(name), bytes).unwrap();
+    }
+    copy
+}
+
 /// Opening fails with a message that has `part` in it and names the store, and changes nothing.
 pub(super) fn refused(folder: &Path, part: &str) {
     let before = files(folder);
@@ -113,11 +122,7 @@ fn what_was_committed_is_there_again_though_nobody_closed_it() {
     let transaction = store.begin().unwrap();
     transaction.delete(crate::reservation::RowId(1)).unwrap();
     transaction.commit().unwrap();
-    // As after kill -9: what is on the disk now, log and all, is what the next start finds.
-    let copy = tempfile::tempdir().unwrap();
-    for (name, bytes) in files(folder.path()) {
-        fs::write(copy.path().join(name), bytes).unwrap();
-    }
+    let copy = as_killed(folder.path());
     assert!(copy.path().join("store-wal").metadata().unwrap().len() > 0);
     let (_, ledger) = open(&copy.path().join("store")).unwrap();
     assert_eq!(ledger.reservations().map(|r| r.id.0).collect::<Vec<_>>(), [2, 3]);
@@ -136,14 +141,7 @@ fn commits_survive_the_writing_of_what_is_kept_behind_them() {
         transaction.commit().unwrap();
     };
     commit(&store, "10.0.0.1");
-    let killed = |folder: &Path| {
-        let copy = tempfile::tempdir().unwrap();
-        for (name, bytes) in files(folder) {
-            fs::write(copy.path().join(name), bytes).unwrap();
-        }
-        copy
-    };
-    let mut folder = killed(folder.path());
+    let mut folder = as_killed(folder.path());
     let log = |folder: &TempDir| fs::metadata(folder.path().join("store-wal")).unwrap().len();
     let short = log(&folder);
     for address in ["10.0.0.2", "10.0.0.3"] {
@@ -152,7 +150,7 @@ fn commits_survive_the_writing_of_what_is_kept_behind_them() {
         assert!(log(&folder) > 10 * short);
         let before = ledger.reservations().count();
         commit(&store, address);
-        let copy = killed(folder.path());
+        let copy = as_killed(folder.path());
         let (_, ledger) = open(&copy.path().join("store")).unwrap();
         assert_eq!(ledger.reservations().count(), before + 1);
         folder = copy;

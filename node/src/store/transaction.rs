@@ -52,7 +52,7 @@ impl<'a> Transaction<'a> {
     /// failure there is nothing to go on with.
     pub fn insert_all(&self, new: &[New<'_>]) -> rusqlite::Result<Vec<Reservation>> {
         if let [new] = new {
-            // The first statement is the one that can be refused.
+            // Only its row of `reservations` can be refused, and what is remembered of the pool comes after that.
             return Ok(vec![self.insert(new)?]);
         }
         run(self.connection, "SAVEPOINT before_all")?;
